@@ -1,0 +1,117 @@
+/**
+ * Two-spool turbofan engine, one snapshot a flight. Signals are those of NASA's C-MAPSS recordings, in their order
+ * (Saxena et al., "Damage propagation modeling for aircraft engine run-to-failure simulation", PHM 2008, table 2);
+ * temperatures, pressures and speeds stay in the units of the recordings.
+ */
+import { HOUR_MS } from '../kernel/time.ts';
+import type { DeviceModel, SignalSpec } from './device-model.ts';
+
+const condition = (name: string, label: string, unit: string, component: string): SignalSpec => ({
+  name,
+  label,
+  unit,
+  kind: 'number',
+  component,
+  role: 'condition',
+});
+const context = (name: string, label: string, unit: string): SignalSpec => ({
+  name,
+  label,
+  unit,
+  kind: 'number',
+  component: 'flight',
+  role: 'context',
+});
+
+export const turbofan: DeviceModel = {
+  id: 'turbofan',
+  name: 'Turbofan engine',
+  kind: 'machine',
+  intervalMs: HOUR_MS,
+  lifeUnit: 'cycle',
+  cycleSignal: 'cycle',
+  modes: [{ id: 'flight', name: 'Snapshot in cruise' }],
+  signals: [
+    {
+      name: 'cycle',
+      label: 'Flight cycles',
+      unit: '',
+      kind: 'number',
+      range: [0, 100_000],
+      component: 'flight',
+      role: 'counter',
+    },
+    context('altitudeKft', 'Altitude', 'kft'),
+    context('machNumber', 'Mach number', ''),
+    context('throttleAngle', 'Throttle resolver angle', '°'),
+    condition('fanInletTempR', 'Temperature at fan inlet (T2)', '°R', 'fan'),
+    condition('lpcOutletTempR', 'Temperature at LPC outlet (T24)', '°R', 'lowPressureCompressor'),
+    condition('hpcOutletTempR', 'Temperature at HPC outlet (T30)', '°R', 'highPressureCompressor'),
+    condition('lptOutletTempR', 'Temperature at LPT outlet (T50)', '°R', 'lowPressureTurbine'),
+    condition('fanInletPressurePsia', 'Pressure at fan inlet (P2)', 'psia', 'fan'),
+    condition('bypassDuctPressurePsia', 'Pressure in bypass duct (P15)', 'psia', 'fan'),
+    condition('hpcOutletPressurePsia', 'Pressure at HPC outlet (P30)', 'psia', 'highPressureCompressor'),
+    condition('fanSpeedRpm', 'Physical fan speed (Nf)', '1/min', 'fan'),
+    condition('coreSpeedRpm', 'Physical core speed (Nc)', '1/min', 'highPressureCompressor'),
+    condition('enginePressureRatio', 'Engine pressure ratio (P50/P2)', '', 'fan'),
+    condition('hpcOutletStaticPressurePsia', 'Static pressure at HPC outlet (Ps30)', 'psia', 'highPressureCompressor'),
+    condition('fuelFlowRatio', 'Fuel flow to Ps30 (phi)', 'pps/psi', 'combustor'),
+    condition('correctedFanSpeedRpm', 'Corrected fan speed (NRf)', '1/min', 'fan'),
+    condition('correctedCoreSpeedRpm', 'Corrected core speed (NRc)', '1/min', 'highPressureCompressor'),
+    condition('bypassRatio', 'Bypass ratio (BPR)', '', 'fan'),
+    condition('burnerFuelAirRatio', 'Burner fuel-air ratio (farB)', '', 'combustor'),
+    condition('bleedEnthalpy', 'Bleed enthalpy (htBleed)', '', 'highPressureCompressor'),
+    condition('demandedFanSpeedRpm', 'Demanded fan speed (Nf_dmd)', '1/min', 'fan'),
+    condition('demandedCorrectedFanSpeedRpm', 'Demanded corrected fan speed (PCNfR_dmd)', '1/min', 'fan'),
+    condition('hptCoolantBleed', 'HPT coolant bleed (W31)', 'lbm/s', 'highPressureTurbine'),
+    condition('lptCoolantBleed', 'LPT coolant bleed (W32)', 'lbm/s', 'lowPressureTurbine'),
+  ],
+  failureModes: [
+    {
+      code: 'hpcDegradation',
+      name: 'High-pressure compressor degradation',
+      component: 'highPressureCompressor',
+      cause: 'Blade erosion and tip clearance in the high-pressure compressor: efficiency and flow fall',
+      effect: 'Surge or exhaust-gas temperature margin is used up; the engine must come off wing',
+      severity: 'major',
+      parts: [
+        { number: 'HPC-BLD-03', name: 'HPC blade set, stages 1–3', quantity: 1 },
+        { number: 'HPC-SHR-01', name: 'HPC shroud segments', quantity: 1 },
+      ],
+      shows: [
+        { signal: 'hpcOutletStaticPressurePsia', direction: 'up', weight: 1 },
+        { signal: 'hpcOutletPressurePsia', direction: 'down', weight: 0.9 },
+        { signal: 'lptOutletTempR', direction: 'up', weight: 0.9 },
+        { signal: 'fuelFlowRatio', direction: 'down', weight: 0.8 },
+        { signal: 'bypassRatio', direction: 'up', weight: 0.7 },
+        { signal: 'hpcOutletTempR', direction: 'up', weight: 0.7 },
+        { signal: 'hptCoolantBleed', direction: 'down', weight: 0.6 },
+        { signal: 'lptCoolantBleed', direction: 'down', weight: 0.6 },
+      ],
+      endOfLife: { signal: 'hpcOutletStaticPressurePsia', direction: 'up', limit: 48.4 },
+    },
+    {
+      code: 'fanDegradation',
+      name: 'Fan degradation',
+      component: 'fan',
+      cause: 'Fan blade erosion or damage: flow capacity falls',
+      effect: 'Thrust falls below what is demanded; the engine must come off wing',
+      severity: 'major',
+      parts: [{ number: 'FAN-BLD-01', name: 'Fan blade set', quantity: 1 }],
+      shows: [
+        { signal: 'bypassDuctPressurePsia', direction: 'down', weight: 1 },
+        { signal: 'bypassRatio', direction: 'down', weight: 0.9 },
+        { signal: 'fanSpeedRpm', direction: 'up', weight: 0.8 },
+        { signal: 'hpcOutletPressurePsia', direction: 'up', weight: 0.4 },
+      ],
+      endOfLife: { signal: 'bypassDuctPressurePsia', direction: 'down', limit: 21.2 },
+    },
+  ],
+  faultCodes: [
+    { code: 'EGT-MARGIN', text: 'Exhaust-gas temperature margin low', severity: 'major', hintsAt: ['hpcDegradation'] },
+    { code: 'N1-DEV', text: 'Fan speed deviates from demand', severity: 'major', hintsAt: ['fanDegradation'] },
+  ],
+};
+
+/** Columns of a C-MAPSS text file after `unit` and `cycle`, as signal names in file order. */
+export const CMAPSS_SIGNALS: readonly string[] = turbofan.signals.slice(1).map((signal) => signal.name);

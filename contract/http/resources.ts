@@ -1,0 +1,249 @@
+/** Resources of HTTP API v1: what api serves and what its clients (console, simulator, tests) read. Times are epoch ms. */
+import { z } from 'zod';
+import { deviceId, signalName, tenantId } from '../kernel/ids.ts';
+import { evidence, prediction, severity } from '../ports/findings.ts';
+
+/** RFC 9457 problem. `errors` names each broken field. */
+export const problem = z.object({
+  type: z.string(),
+  title: z.string(),
+  status: z.number().int(),
+  code: z.string(),
+  detail: z.string().optional(),
+  hint: z.string().optional(),
+  requestId: z.string(),
+  errors: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
+});
+export type Problem = z.infer<typeof problem>;
+
+/** A list page. `nextCursor` is opaque; absent on the last page. */
+export const page = <Item extends z.ZodType>(item: Item) =>
+  z.object({ items: z.array(item), nextCursor: z.string().optional() });
+
+export const pageQuery = z.object({
+  limit: z.coerce.number().int().min(1).max(500).default(100),
+  cursor: z.string().max(256).optional(),
+});
+
+export const ROLES = ['viewer', 'agent', 'engineer', 'manager', 'admin'] as const;
+export type Role = (typeof ROLES)[number];
+
+export const deviceCreate = z.strictObject({
+  id: deviceId,
+  model: z.string().min(1).max(64),
+  serial: z.string().min(1).max(64).optional(),
+  name: z.string().min(1).max(120).optional(),
+  /** Responsible service centre; the tenant's default centre when absent. */
+  centre: z.string().min(1).max(64).optional(),
+});
+
+export const device = z.object({
+  tenant: tenantId,
+  id: deviceId,
+  model: z.string(),
+  serial: z.string().optional(),
+  name: z.string().optional(),
+  firmware: z.string().optional(),
+  centre: z.string(),
+  status: z.enum(['active', 'blocked']),
+  /** Connected now, as the broker sees it. */
+  connected: z.boolean(),
+  lastSeenAt: z.number().optional(),
+  createdAt: z.number(),
+  /** Severity of its worst open alert. */
+  worstAlert: severity.optional(),
+});
+export type Device = z.infer<typeof device>;
+
+/** Answer to a creation: the only time the secret is shown. */
+export const deviceCreated = device.extend({
+  mqtt: z.object({ clientId: z.string(), username: z.string(), password: z.string() }),
+});
+export type DeviceCreated = z.infer<typeof deviceCreated>;
+
+export const telemetryQuery = z.strictObject({
+  /** Comma-separated signal names. */
+  signals: z
+    .string()
+    .transform((text) => text.split(','))
+    .pipe(z.array(signalName).min(1).max(16)),
+  /** ISO 8601 UTC, inclusive. */
+  from: z.iso.datetime({ offset: true }),
+  /** Exclusive. */
+  to: z.iso.datetime({ offset: true }),
+  points: z.coerce.number().int().min(10).max(10_000).optional(),
+});
+
+export const telemetrySeries = z.object({
+  device: deviceId,
+  from: z.number(),
+  to: z.number(),
+  series: z.array(
+    z.object({
+      signal: z.string(),
+      unit: z.string(),
+      points: z.array(z.tuple([z.number(), z.union([z.number(), z.boolean(), z.string()])])),
+    }),
+  ),
+});
+
+export const alert = z.object({
+  id: z.string(),
+  device: deviceId,
+  model: z.string(),
+  component: z.string(),
+  faultKey: z.string(),
+  severity,
+  state: z.enum(['open', 'cleared']),
+  confirmed: z.boolean(),
+  onset: z.number(),
+  raisedAt: z.number(),
+  updatedAt: z.number(),
+  clearedAt: z.number().optional(),
+  evidence,
+  ticketKey: z.string().optional(),
+});
+export type Alert = z.infer<typeof alert>;
+
+/** Last prediction of each device and fault key. */
+export const devicePrediction = prediction.extend({ device: deviceId, model: z.string(), at: z.number() });
+export type DevicePrediction = z.infer<typeof devicePrediction>;
+
+export const TICKET_STATES = [
+  'new',
+  'triaged',
+  'remote_diagnosis',
+  'scheduled',
+  'en_route',
+  'in_repair',
+  'awaiting_parts',
+  'awaiting_customer',
+  'resolved',
+  'confirmed',
+  'closed',
+  'cancelled',
+  'reopened',
+] as const;
+export const ticketState = z.enum(TICKET_STATES);
+export type TicketState = z.infer<typeof ticketState>;
+
+/** What stood in the signals when the ticket was opened, pinned so that retention never deletes it. */
+export const evidenceSnapshot = z.object({
+  from: z.number(),
+  to: z.number(),
+  onset: z.number(),
+  series: telemetrySeries.shape.series,
+  evidence,
+  /** False while the store has not yet caught up with the alert. */
+  complete: z.boolean(),
+  /** Of the canonical JSON of the fields above. */
+  sha256: z.string(),
+});
+export type EvidenceSnapshot = z.infer<typeof evidenceSnapshot>;
+
+export const ticketEvent = z.object({
+  at: z.number(),
+  /** `system`, or the user's id. */
+  actor: z.string(),
+  type: z.string(),
+  from: ticketState.optional(),
+  to: ticketState.optional(),
+  reason: z.string().optional(),
+  facts: z.record(z.string(), z.unknown()).optional(),
+});
+
+export const ticketSummary = z.object({
+  /** Short, typable: `SC-26-001203`. */
+  key: z.string(),
+  source: z.enum([
+    'preemptive',
+    'device',
+    'phone',
+    'web',
+    'app',
+    'email',
+    'chat',
+    'social',
+    'marketplace',
+    'walk-in',
+    'partner',
+  ]),
+  kind: z.enum(['install', 'repair', 'maintain', 'consult', 'return_exchange', 'software_update']),
+  state: ticketState,
+  severity,
+  title: z.string(),
+  device: deviceId,
+  model: z.string(),
+  component: z.string(),
+  faultKey: z.string(),
+  centre: z.string(),
+  createdAt: z.number(),
+  updatedAt: z.number(),
+  /** Device time of the sample that raised the alert. */
+  observedAt: z.number(),
+  remainingLife: prediction.shape.remainingLife,
+  version: z.number().int(),
+});
+export type TicketSummary = z.infer<typeof ticketSummary>;
+
+export const ticket = ticketSummary.extend({
+  /** Episodes attached to it, oldest first. */
+  alerts: z.array(z.string()),
+  evidence: evidenceSnapshot.optional(),
+  history: z.array(ticketEvent),
+});
+export type Ticket = z.infer<typeof ticket>;
+
+export const ticketTransition = z.strictObject({ to: ticketState, reason: z.string().min(1).max(500) });
+
+export const quarantineEntry = z.object({
+  id: z.string(),
+  device: z.string(),
+  reason: z.string(),
+  at: z.string(),
+  channel: z.string(),
+  receivedAt: z.number(),
+  sha256: z.string(),
+  excerpt: z.string(),
+  boot: z.string().optional(),
+  seq: z.number().optional(),
+  samples: z.number().int(),
+});
+export type QuarantineEntry = z.infer<typeof quarantineEntry>;
+
+/** One line of `GET /api/v1/export/telemetry` (NDJSON). */
+export const exportedSample = z.object({
+  device: deviceId,
+  boot: z.string(),
+  seq: z.number().int(),
+  index: z.number().int(),
+  time: z.number(),
+  receivedAt: z.number(),
+  signals: z.record(z.string(), z.union([z.number(), z.boolean(), z.string()])),
+});
+export type ExportedSample = z.infer<typeof exportedSample>;
+
+/** Events of `GET /api/v1/stream` (SSE): `event:` = kind, `data:` = this. */
+export const streamEvent = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('ticket'), ticket: ticketSummary }),
+  z.object({
+    kind: z.literal('alert'),
+    alert: z.object({
+      id: z.string(),
+      device: deviceId,
+      faultKey: z.string(),
+      severity,
+      state: z.enum(['open', 'cleared']),
+    }),
+  }),
+  z.object({ kind: z.literal('sample'), device: deviceId, time: z.number(), signals: exportedSample.shape.signals }),
+]);
+export type StreamEvent = z.infer<typeof streamEvent>;
+
+/** Body of the signed webhook to a service centre (Standard Webhooks: headers webhook-id, -timestamp, -signature). */
+export const webhookBody = z.object({
+  type: z.literal('ticket.opened'),
+  timestamp: z.iso.datetime(),
+  data: z.object({ tenant: tenantId, ticket: ticketSummary, evidenceUrl: z.string() }),
+});
+export type WebhookBody = z.infer<typeof webhookBody>;

@@ -1,0 +1,37 @@
+/** What the broker needs from the rest of the house, and what it tells it. */
+import type { DeviceRef } from '../kernel/ids.ts';
+import type { UpstreamChannel } from '../wire/topics.ts';
+
+/** What is known about a device when it connects. */
+export interface RegisteredDevice extends DeviceRef {
+  readonly model: string;
+  /** Signals declared by the last birth beyond the catalogue, by name. */
+  readonly declaredSignals: ReadonlyMap<string, 'number' | 'boolean' | 'text'>;
+}
+
+export interface DeviceDirectory {
+  /** The device when the secret is right and it is not blocked; compares in constant time. */
+  authenticate(ref: DeviceRef, secret: string): Promise<RegisteredDevice | undefined>;
+  /** The device as last known, without I/O; `undefined` before its first `authenticate` in this process. */
+  peek(ref: DeviceRef): RegisteredDevice | undefined;
+  /** Remembers the signals that a birth message declared, at once for `peek`. Storing them is the registry writer's work. */
+  declare(ref: DeviceRef, signals: ReadonlyMap<string, 'number' | 'boolean' | 'text'>): void;
+}
+
+/** One publish of an authenticated device on one of its own topics. */
+export interface InboundPublish {
+  readonly device: RegisteredDevice;
+  readonly channel: UpstreamChannel;
+  readonly payload: Uint8Array;
+  readonly receivedAt: number;
+}
+
+/** Ingest as the broker sees it: calls back when the publish is durable and may be acknowledged. An error = do not acknowledge. */
+export type DeliverPublish = (publish: InboundPublish, done: (error: Error | undefined) => void) => void;
+
+/** A connection came or went. */
+export interface PresenceChange extends DeviceRef {
+  readonly connected: boolean;
+  readonly at: number;
+  readonly remoteAddress: string;
+}

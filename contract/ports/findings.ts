@@ -1,0 +1,110 @@
+/** What analytics finds out, as it travels to the desk through the findings log. */
+import { z } from 'zod';
+import { tenantId } from '../kernel/ids.ts';
+
+export const SEVERITIES = ['info', 'minor', 'major', 'critical'] as const;
+export const severity = z.enum(SEVERITIES);
+export type Severity = z.infer<typeof severity>;
+
+/** How much worse one severity is than another: negative, 0 or positive. */
+export function compareSeverity(a: Severity, b: Severity): number {
+  return SEVERITIES.indexOf(a) - SEVERITIES.indexOf(b);
+}
+
+export const lifeUnit = z.enum(['h', 'cycle']);
+export type LifeUnit = z.infer<typeof lifeUnit>;
+
+/** Why an alarm was raised: one line a signal, largest contribution first. */
+export const contribution = z.object({
+  signal: z.string(),
+  value: z.number(),
+  /** Middle and edges of the expected band at that time. */
+  expected: z.number(),
+  low: z.number(),
+  high: z.number(),
+  unit: z.string(),
+  /** Share of the score, 0..1; shares of all lines sum to at most 1. */
+  contribution: z.number(),
+});
+export type Contribution = z.infer<typeof contribution>;
+
+export const likelyCause = z.object({
+  faultKey: z.string(),
+  cause: z.string(),
+  probability: z.number().min(0).max(1),
+  parts: z.array(z.object({ number: z.string(), name: z.string(), quantity: z.number().int().positive() })),
+});
+export type LikelyCause = z.infer<typeof likelyCause>;
+
+/** 90 % interval. `cycle` = operating cycles, `h` = hours. */
+export const remainingLife = z.object({
+  median: z.number().nonnegative(),
+  lower: z.number().nonnegative(),
+  upper: z.number().nonnegative(),
+  unit: lifeUnit,
+});
+export type RemainingLife = z.infer<typeof remainingLife>;
+
+export const prediction = z.object({
+  faultKey: z.string(),
+  component: z.string(),
+  /** Absent = cannot estimate; `reason` then says why. */
+  remainingLife: remainingLife.optional(),
+  probabilityWithin: z.array(z.object({ days: z.number(), p: z.number(), lower: z.number(), upper: z.number() })),
+  reason: z.string().optional(),
+  /** Name and version of the model that said it. */
+  method: z.object({ name: z.string(), version: z.string() }),
+});
+export type Prediction = z.infer<typeof prediction>;
+
+/** Expected band of one signal over time, for the plot of a ticket's evidence. */
+export const bandPoint = z.object({ at: z.number(), expected: z.number(), low: z.number(), high: z.number() });
+export type BandPoint = z.infer<typeof bandPoint>;
+
+export const evidence = z.object({
+  detector: z.object({ name: z.string(), version: z.string() }),
+  /** 1 − p, p the calibrated chance that a healthy stream reaches this value in one sample. */
+  score: z.number().min(0).max(1),
+  /** Score from which an alarm is raised, from the allowed alerts per 1,000 device-days. */
+  threshold: z.number().min(0).max(1),
+  because: z.array(contribution),
+  likelyCauses: z.array(likelyCause),
+  prediction: prediction.optional(),
+  /** Expected bands of the signals in `because` around the onset, by signal. */
+  bands: z.record(z.string(), z.array(bandPoint)),
+});
+export type Evidence = z.infer<typeof evidence>;
+
+const findingBase = z.object({
+  /** Derived from device, fault key and onset identity: the same finding has the same id after any restart. */
+  id: z.string(),
+  tenant: tenantId,
+  device: z.string(),
+  model: z.string(),
+  /** Device time of the sample that led to it. */
+  at: z.number(),
+  /** Where that sample stands in the telemetry log: evidence is complete once the store has passed it. */
+  position: z.number(),
+});
+
+/** One episode of one fault key on one device: raised once, updated, cleared once. */
+export const alertFinding = findingBase.extend({
+  kind: z.enum(['alertRaised', 'alertUpdated', 'alertCleared']),
+  /** The same for all findings of one episode. */
+  episode: z.string(),
+  faultKey: z.string(),
+  component: z.string(),
+  severity,
+  /** Long and strong enough to act on, by the alert policy. */
+  confirmed: z.boolean(),
+  /** Device time at which the deviation began. */
+  onset: z.number(),
+  evidence,
+});
+export type AlertFinding = z.infer<typeof alertFinding>;
+
+export const predictionFinding = findingBase.extend({ kind: z.literal('prediction'), prediction });
+export type PredictionFinding = z.infer<typeof predictionFinding>;
+
+export const finding = z.discriminatedUnion('kind', [alertFinding, predictionFinding]);
+export type Finding = z.infer<typeof finding>;

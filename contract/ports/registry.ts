@@ -1,0 +1,51 @@
+/** What ingest's registry writer hands to whoever owns devices' metadata and the quarantine. */
+
+import type { ErrorCode } from '../kernel/errors.ts';
+import type { DeviceRef } from '../kernel/ids.ts';
+import type { BirthPayload, EventPayload, StatePayload } from '../wire/payloads.ts';
+import type { Position } from './telemetry-log.ts';
+
+export interface QuarantineRecord extends DeviceRef {
+  readonly reason: ErrorCode;
+  /** Where in the payload, for example `s[3].compressorCurrentA`; empty for the whole. */
+  readonly at: string;
+  readonly channel: string;
+  readonly receivedAt: number;
+  /** Lower-case hex of the payload as received. */
+  readonly sha256: string;
+  /** At most 200 bytes of the payload, control characters escaped. */
+  readonly excerpt: string;
+  readonly boot?: string;
+  readonly seq?: number;
+  /** Samples refused by this record; 0 when the whole message was not readable. */
+  readonly samples: number;
+}
+
+export type RegistryRecord =
+  | { readonly kind: 'quarantine'; readonly position: Position; readonly record: QuarantineRecord }
+  | {
+      readonly kind: 'birth';
+      readonly position: Position;
+      readonly ref: DeviceRef;
+      readonly birth: BirthPayload;
+      readonly receivedAt: number;
+    }
+  | {
+      readonly kind: 'state';
+      readonly position: Position;
+      readonly ref: DeviceRef;
+      readonly state: StatePayload;
+      readonly receivedAt: number;
+    }
+  | {
+      readonly kind: 'event';
+      readonly position: Position;
+      readonly ref: DeviceRef;
+      readonly event: EventPayload;
+      readonly receivedAt: number;
+    };
+
+export interface RegistrySink {
+  /** Stores the records of a log batch in one transaction; a record with a position stored before is skipped. */
+  store(records: readonly RegistryRecord[]): Promise<void>;
+}

@@ -1,0 +1,69 @@
+/**
+ * The telemetry log: the one hinge between ingest and all that follows. What `append` has confirmed is on disk.
+ * The same port carries the findings stream. Adapters meet `tests/checks/telemetry-log.checks.ts`.
+ */
+
+/** Where an entry ends in the log; rises with every entry; 0 = before the first. Never reused. */
+export type Position = number;
+
+/** What an entry holds: the outcome of accepting one message, or a finding. */
+export const ENTRY_KINDS = ['telemetry', 'birth', 'state', 'event', 'quarantine', 'finding', 'other'] as const;
+export type EntryKind = (typeof ENTRY_KINDS)[number];
+
+export interface LogEntry {
+  readonly kind: EntryKind;
+  readonly tenant: string;
+  readonly device: string;
+  /** Device model id, so that consumers need no registry. */
+  readonly model: string;
+  /** Server clock, epoch ms. */
+  readonly receivedAt: number;
+  /** UTF-8 JSON. Telemetry: the accepted payload, with `null` where a sample was refused (see decodeTelemetryEntry). */
+  readonly body: Uint8Array;
+}
+
+export interface LoggedEntry extends LogEntry {
+  readonly position: Position;
+}
+
+export interface ReadOptions {
+  /** Only entries of these partitions (see partitionOf); all when absent. */
+  readonly partitions?: ReadonlySet<number>;
+  readonly maxEntries: number;
+}
+
+export interface LogBatch {
+  readonly entries: readonly LoggedEntry[];
+  /** Read on from here, also when entries of other partitions were passed over. */
+  readonly next: Position;
+}
+
+/** Called once: with the entry's position when it is durable, or with the error when it is not and never will be. */
+export type Appended = (error: Error | undefined, position: Position) => void;
+
+export interface LogAppender {
+  /** Callback, not promise: this is the hottest line of the house. Entries of one device keep their order. */
+  append(entry: LogEntry, done: Appended): void;
+  /** Calls back when everything appended so far is durable (for the acknowledgement of a duplicate). */
+  barrier(done: (error: Error | undefined) => void): void;
+}
+
+export interface LogReader {
+  /** Durable entries after `from`, oldest first; an empty batch when there are none yet. */
+  read(from: Position, options: ReadOptions): Promise<LogBatch>;
+  /** End of the durable part. */
+  end(): Position;
+  /** Oldest position that can still be read from. */
+  start(): Position;
+}
+
+export interface LogConsumers {
+  /** Up to where `consumer` has durably finished; 0 when it is new. */
+  committed(consumer: string): Position;
+  /** Says that `consumer` will never ask again for anything up to `position`. Segments behind all consumers are deleted. */
+  commit(consumer: string, position: Position): Promise<void>;
+  /** Bytes between `consumer` and the end. */
+  lagBytes(consumer: string): number;
+}
+
+export interface TelemetryLog extends LogAppender, LogReader, LogConsumers {}

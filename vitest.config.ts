@@ -1,0 +1,20 @@
+import { defineConfig } from 'vitest/config';
+
+/** Integration and scenario tests start real servers: they get long limits and run in few processes at a time. */
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { name: 'unit', include: ['tests/{unit,checks,tidy}/**/*.test.ts'], testTimeout: 20_000 } },
+      {
+        test: {
+          name: 'system',
+          include: ['tests/{integration,scenarios}/**/*.test.ts'],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          pool: 'forks',
+          maxWorkers: 2,
+        },
+      },
+    ],
+  },
+});
