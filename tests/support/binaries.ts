@@ -25,8 +25,8 @@ function postgresFolders(): string[] {
 
 /** Full path of a program, or `undefined` when it is missing (an error under `CI=true`). */
 export function findBinary(name: string): string | undefined {
-  const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', ...postgresFolders()];
+  const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', ...postgresFolders()];
   const path = folders.map((folder) => join(folder, name)).find(executable);
-  if (!path && process.env['CI'] === 'true') throw new Error(`${name} is not installed; .ci/run must install it`);
+  if (!path && process.env.CI === 'true') throw new Error(`${name} is not installed; .ci/run must install it`);
   return path;
 }
