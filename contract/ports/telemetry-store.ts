@@ -2,7 +2,7 @@
 import type { DeviceRef, MessageIdentity } from '../kernel/ids.ts';
 import type { SignalValue } from '../wire/payloads.ts';
 import type { Sample, TelemetryMessage } from '../wire/sample.ts';
-import type { Position } from './telemetry-log.ts';
+import type { LoggedEntry, Position } from './telemetry-log.ts';
 
 /** One stored sample with its whole identity, as `export` gives it back. */
 export interface StoredSample extends MessageIdentity, Sample {
@@ -42,6 +42,12 @@ export interface TelemetryWriter {
    * @throws AppError STORE_UNAVAILABLE (retriable); nothing of the batch may be assumed stored then
    */
   write(messages: readonly TelemetryMessage[], position: Position): Promise<readonly RejectedSample[]>;
+  /**
+   * The same with raw log entries, where the store can decode them off the event loop; entries of other kinds than
+   * `telemetry` only move the position. The bodies are copied, never transferred: the caller keeps its buffers.
+   * Absent = the caller decodes and uses `write`.
+   */
+  writeEntries?(entries: readonly LoggedEntry[], position: Position): Promise<readonly RejectedSample[]>;
   /** Position of the last stored batch, where the store keeps it itself; `undefined` = ask the log. */
   storedPosition(): Promise<Position | undefined>;
 }
