@@ -88,7 +88,7 @@ export const turbofan: DeviceModel = {
         { signal: 'hptCoolantBleed', direction: 'down', weight: 0.6 },
         { signal: 'lptCoolantBleed', direction: 'down', weight: 0.6 },
       ],
-      endOfLife: { signal: 'hpcOutletStaticPressurePsia', direction: 'up', limit: 48.4 },
+      endOfLife: { signal: 'hpcOutletStaticPressurePsia', direction: 'up', limit: 48.1 },
     },
     {
       code: 'fanDegradation',
@@ -104,7 +104,7 @@ export const turbofan: DeviceModel = {
         { signal: 'fanSpeedRpm', direction: 'up', weight: 0.8 },
         { signal: 'hpcOutletPressurePsia', direction: 'up', weight: 0.4 },
       ],
-      endOfLife: { signal: 'bypassDuctPressurePsia', direction: 'down', limit: 21.2 },
+      endOfLife: { signal: 'bypassDuctPressurePsia', direction: 'down', limit: 21.5 },
     },
   ],
   faultCodes: [
