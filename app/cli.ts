@@ -1,0 +1,29 @@
+/** The command line. Each command is one file in `commands/`, listed here by hand. */
+import { Command } from 'commander';
+import * as config from './commands/config.ts';
+import * as exportCommand from './commands/export.ts';
+import { VERSION } from './version.ts';
+
+const program = new Command('presage')
+  .description('Warns before machines fail: telemetry in, failure predictions and service tickets out.')
+  .version(VERSION)
+  .showHelpAfterError();
+
+for (const command of [config, exportCommand]) command.register(program);
+program
+  .command('version')
+  .description('print the version')
+  .option('--json', 'as JSON')
+  .action((options: { json?: true }) => {
+    process.stdout.write(
+      options.json ? `${JSON.stringify({ version: VERSION, node: process.version })}\n` : `${VERSION}\n`,
+    );
+  });
+
+// A reader such as `head` may close the pipe early: that is the end of the work, not an error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(0);
+});
+
+await program.parseAsync();

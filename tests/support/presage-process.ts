@@ -1,0 +1,145 @@
+/** A whole Presage as its own process, started as a user would, so that tests can kill and restart it. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { z } from 'zod';
+import type { SeedFile } from '../../contract/kernel/seed.ts';
+
+const LAUNCHER = new URL('../../bin/presage.js', import.meta.url).pathname;
+const readyLine = z.object({
+  event: z.literal('ready'),
+  pid: z.number(),
+  ports: z.object({ http: z.number(), mqtt: z.number() }),
+  recovered: z.object({ log: z.number(), ms: z.number() }),
+});
+export type ReadyLine = z.infer<typeof readyLine>;
+
+export interface PresageProcess {
+  readonly directory: string;
+  readonly api: string;
+  readonly broker: string;
+  readonly seedPath: string;
+  readonly pid: number;
+  readonly ready: ReadyLine;
+  /** Milliseconds from spawn to the ready line of the last start. */
+  readonly startMs: number;
+  /** Everything written to stderr since the last start, at most 64 KiB of its end. */
+  log(): string;
+  /** SIGKILL, then waits for the exit. */
+  kill(): Promise<void>;
+  /** Starts again on the same directory and ports. */
+  restart(): Promise<void>;
+  /** SIGTERM and waits; returns the exit code. */
+  stop(): Promise<number | null>;
+  /** Stops it if it runs and deletes its directory. */
+  dispose(): Promise<void>;
+}
+
+export interface ProcessOptions {
+  readonly seed: SeedFile;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+export async function startPresage(options: ProcessOptions): Promise<PresageProcess> {
+  const directory = mkdtempSync(join(tmpdir(), 'presage-test-'));
+  const seedPath = join(directory, 'seed.json');
+  writeFileSync(seedPath, JSON.stringify(options.seed));
+  const ports = { http: await freePort(), mqtt: await freePort() };
+  const env = {
+    ...process.env,
+    PRESAGE_DATA_DIR: join(directory, 'data'),
+    PRESAGE_SEED_FILE: seedPath,
+    PRESAGE_HTTP_PORT: String(ports.http),
+    PRESAGE_MQTT_PORT: String(ports.mqtt),
+    PRESAGE_LOG_LEVEL: 'warn',
+    ...options.env,
+  };
+  let running: Running | undefined = await spawnPresage(env);
+  let last = running;
+
+  const handle: PresageProcess = {
+    directory,
+    seedPath,
+    api: `http://127.0.0.1:${ports.http}`,
+    broker: `mqtt://127.0.0.1:${ports.mqtt}`,
+    get pid() {
+      return last.ready.pid;
+    },
+    get ready() {
+      return last.ready;
+    },
+    get startMs() {
+      return last.startMs;
+    },
+    log: () => last.log(),
+    async kill() {
+      if (!running) return;
+      const exited = once(running.child, 'exit');
+      running.child.kill('SIGKILL');
+      await exited;
+      running = undefined;
+    },
+    async restart() {
+      running = await spawnPresage(env);
+      last = running;
+    },
+    async stop() {
+      if (!running) return null;
+      const exited = once(running.child, 'exit');
+      running.child.kill('SIGTERM');
+      const [code] = (await exited) as [number | null];
+      running = undefined;
+      return code;
+    },
+    async dispose() {
+      await handle.stop();
+      // A killed process leaves its PostgreSQL behind until the next start adopts it; one clean start and stop ends it.
+      if (last.child.signalCode === 'SIGKILL') {
+        running = await spawnPresage(env);
+        await handle.stop();
+      }
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+  return handle;
+}
+
+interface Running {
+  readonly child: ChildProcess;
+  readonly ready: ReadyLine;
+  readonly startMs: number;
+  log(): string;
+}
+
+async function spawnPresage(env: NodeJS.ProcessEnv): Promise<Running> {
+  const startedAt = performance.now();
+  const child = spawn(process.execPath, [LAUNCHER, 'up'], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  let log = '';
+  child.stderr.on('data', (chunk: Buffer) => {
+    log = (log + chunk.toString()).slice(-65_536);
+  });
+  const lines = createInterface({ input: child.stdout });
+  const ready = await new Promise<ReadyLine>((resolve, reject) => {
+    lines.once('line', (line) => resolve(readyLine.parse(JSON.parse(line))));
+    child.once('exit', (code, signal) =>
+      reject(new Error(`presage ended before it was ready (${code ?? signal}):\n${log}`)),
+    );
+  });
+  return { child, ready, startMs: performance.now() - startedAt, log: () => log };
+}
+
+/** A port that was free a moment ago; fixed, so that devices find a restarted server again. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  if (typeof address !== 'object' || address === null) throw new Error('no address');
+  return address.port;
+}
