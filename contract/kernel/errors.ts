@@ -44,6 +44,13 @@ export const ERRORS = {
   ),
   VERSION_STALE: spec(412, true, 'Somebody changed it before you', 'Read it again and repeat with the new `ETag`.'),
   VERSION_REQUIRED: spec(428, false, '`If-Match` is missing', 'Send the `ETag` you read as `If-Match`.'),
+  REQUEST_TOO_LARGE: spec(413, false, 'The request body exceeds its limit', 'Send less in one request.'),
+  MEDIA_TYPE_UNSUPPORTED: spec(
+    415,
+    false,
+    'The media type is not supported',
+    'Send JSON with `Content-Type: application/json`.',
+  ),
   RATE_LIMITED: spec(429, true, 'Too many requests', 'Wait for `Retry-After` seconds.'),
   INTERNAL: spec(500, true, 'Something broke on our side', 'Quote the request id when you report it.'),
   NOT_READY: spec(503, true, 'A dependency is not available', '`/readyz` names it.'),
@@ -155,6 +162,18 @@ export const ERRORS = {
     true,
     'The SQL database does not answer',
     'Check DATABASE_URL or the embedded server’s log.',
+  ),
+  SQL_SCHEMA_NEWER: spec(
+    409,
+    false,
+    'The SQL database was written by a newer version',
+    'Start the newer version again, or restore a backup made before the upgrade.',
+  ),
+  WEBHOOK_ADDRESS_REFUSED: spec(
+    422,
+    false,
+    'The webhook address is not allowed',
+    'Use https and a public address; loopback only where the operator allows it.',
   ),
   DATA_DIR_LOCKED: spec(
     409,
