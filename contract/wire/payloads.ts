@@ -23,7 +23,7 @@ export const signalsPayload = z.record(
   z.union([z.number(), z.boolean(), z.string().max(MAX_TEXT_VALUE_CHARS)]),
 );
 
-/** Batch of samples. `t` = device epoch ms; each sample is `[offsetMs, signals]` at `t + offsetMs`. */
+/** Batch of samples. `t` = device epoch ms; each sample is `[offsetMs, signals]` at `t + offsetMs`, whole milliseconds. */
 export const telemetryPayload = z.strictObject({
   v: z.literal(CONTRACT_VERSION),
   boot: bootId,
@@ -31,7 +31,7 @@ export const telemetryPayload = z.strictObject({
   seq: z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER),
   t: epochMs,
   s: z
-    .array(z.tuple([z.number(), signalsPayload]))
+    .array(z.tuple([z.number().int(), signalsPayload]))
     .min(1)
     .max(MAX_SAMPLES_PER_MESSAGE),
   /** Backfill: stored and scored in event order, but does not move `latest` or online. */
