@@ -42,14 +42,20 @@ export interface LogBatch {
 export type Appended = (error: Error | undefined, position: Position) => void;
 
 export interface LogAppender {
-  /** Callback, not promise: this is the hottest line of the house. Entries of one device keep their order. */
+  /**
+   * Callback, not promise: this is the hottest line of the house. `done` is never called before `append` has returned,
+   * and durable entries call back in the order of their appends. `entry.body` is copied before `append` returns.
+   */
   append(entry: LogEntry, done: Appended): void;
   /** Calls back when everything appended so far is durable (for the acknowledgement of a duplicate). */
   barrier(done: (error: Error | undefined) => void): void;
 }
 
 export interface LogReader {
-  /** Durable entries after `from`, oldest first; an empty batch when there are none yet. */
+  /**
+   * Durable entries after `from`, oldest first; an empty batch when there are none yet, and fewer than `maxEntries`
+   * whenever that is cheaper. A `from` before `start()` reads on from `start()`.
+   */
   read(from: Position, options: ReadOptions): Promise<LogBatch>;
   /** End of the durable part. */
   end(): Position;
@@ -66,4 +72,10 @@ export interface LogConsumers {
   lagBytes(consumer: string): number;
 }
 
-export interface TelemetryLog extends LogAppender, LogReader, LogConsumers {}
+/** Wakes followers, so that nobody polls. */
+export interface LogNotifier {
+  /** Calls `listener` whenever the durable end moved, at most once a group commit. Returns what removes it. */
+  onDurable(listener: (end: Position) => void): () => void;
+}
+
+export interface TelemetryLog extends LogAppender, LogReader, LogConsumers, LogNotifier {}
