@@ -125,6 +125,21 @@ export const ERRORS = {
   MQTT_TOPIC: spec(403, false, 'The topic is not yours', 'A device publishes only to its own upstream topics.'),
   MQTT_QOS2: spec(400, false, 'QoS 2 is refused', 'Use QoS 0 or 1; sequence numbers remove duplicates.'),
   MQTT_PACKET_SIZE: spec(413, false, 'The packet exceeds its limit', 'At most 4 KiB before and 256 KiB after login.'),
+  MQTT_SUBSCRIPTION: spec(
+    403,
+    false,
+    'The subscription is not allowed',
+    'A device subscribes to its own `cmd/req` and `twin/desired`, without wildcards.',
+  ),
+  MQTT_PROTOCOL: spec(400, false, 'The packet breaks MQTT 3.1.1', '`detail` says what was wrong; use MQTT 3.1.1.'),
+  MQTT_LOGIN_TIMEOUT: spec(408, true, 'The login was not finished in time', 'Send CONNECT at once after connecting.'),
+  MQTT_CONNECTION_LIMIT: spec(503, true, 'The broker holds as many connections as it may', 'Raise the limit, or wait.'),
+  MQTT_NOT_READING: spec(
+    503,
+    true,
+    'The device does not read what is sent to it',
+    'Its connection is closed; it reconnects when it reads again.',
+  ),
   // Pipeline
   LOG_FULL: spec(
     503,
