@@ -1,0 +1,452 @@
+/**
+ * Every table of the house. Each row names its tenant, and row-level security repeats in SQL what the queries ask for:
+ * role `presage_app` sees one tenant (and one centre where the user belongs to one), `presage_system` is for followers.
+ * Times are epoch milliseconds. Change it here, then `npx drizzle-kit generate`; migrations only go forward.
+ */
+import { sql } from 'drizzle-orm';
+import {
+  bigint,
+  boolean,
+  customType,
+  index,
+  integer,
+  json,
+  jsonb,
+  pgPolicy,
+  pgRole,
+  pgTable,
+  primaryKey,
+  text,
+  uniqueIndex,
+  uuid,
+} from 'drizzle-orm/pg-core';
+import type { Role, TicketState, TicketSummary } from '../../contract/http/resources.ts';
+import type { Evidence, Prediction, RemainingLife, Severity } from '../../contract/ports/findings.ts';
+
+const appRole = pgRole('presage_app').existing();
+const systemRole = pgRole('presage_system').existing();
+
+const time = (name: string) => bigint(name, { mode: 'number' });
+const bytes = customType<{ data: Buffer; driverData: Buffer }>({ dataType: () => 'bytea' });
+const tenant = () => text('tenant_id').notNull();
+
+const OWN_TENANT = sql.raw(`tenant_id = current_setting('presage.tenant', true)`);
+const OWN_CENTRE = sql.raw(
+  `tenant_id = current_setting('presage.tenant', true) AND COALESCE(current_setting('presage.centre', true), '') IN ('', centre)`,
+);
+
+/** A user of a centre sees a device through the tickets of that centre, whose own policy narrows the subquery. */
+const deviceOfOwnTickets = (table: string, column: string) =>
+  sql.raw(
+    `tenant_id = current_setting('presage.tenant', true) AND (COALESCE(current_setting('presage.centre', true), '') = '' OR EXISTS (SELECT 1 FROM tickets WHERE tickets.tenant_id = ${table}.tenant_id AND tickets.device = ${table}.${column}))`,
+  );
+
+const ownTicket = (table: string) =>
+  sql.raw(
+    `tenant_id = current_setting('presage.tenant', true) AND EXISTS (SELECT 1 FROM tickets WHERE tickets.tenant_id = ${table}.tenant_id AND tickets.key = ${table}.ticket_key)`,
+  );
+
+const policies = (rule = OWN_TENANT) => [
+  pgPolicy('app_sees_own', { to: appRole, using: rule, withCheck: rule }),
+  pgPolicy('system_sees_all', { to: systemRole, using: sql`true`, withCheck: sql`true` }),
+];
+const systemOnly = () => [pgPolicy('system_sees_all', { to: systemRole, using: sql`true`, withCheck: sql`true` })];
+
+export const tenants = pgTable(
+  'tenants',
+  {
+    tenant: text('tenant_id').primaryKey(),
+    name: text('name').notNull(),
+    defaultCentre: text('default_centre').notNull(),
+    /** Overrides of the ticket policy. */
+    policy: jsonb('policy').$type<Record<string, unknown>>().notNull().default({}),
+    createdAt: time('created_at').notNull(),
+  },
+  () => policies(),
+);
+
+export const centres = pgTable(
+  'centres',
+  {
+    tenant: tenant(),
+    id: text('id').notNull(),
+    name: text('name').notNull(),
+    timeZone: text('time_zone').notNull(),
+    webhookUrl: text('webhook_url'),
+    /** Not granted to `presage_app`. */
+    webhookSecret: text('webhook_secret'),
+  },
+  (table) => [primaryKey({ columns: [table.tenant, table.id] }), ...policies()],
+);
+
+export const users = pgTable(
+  'users',
+  {
+    tenant: tenant(),
+    id: text('id').notNull(),
+    role: text('role').$type<Role>().notNull(),
+    /** Set: sees only tickets of this centre and their devices. */
+    centre: text('centre'),
+    disabled: boolean('disabled').notNull().default(false),
+    createdAt: time('created_at').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.tenant, table.id] }), ...policies()],
+);
+
+/** API tokens; only their SHA-256 is kept. */
+export const tokens = pgTable(
+  'tokens',
+  {
+    hash: bytes('hash').primaryKey(),
+    tenant: tenant(),
+    user: text('user_id').notNull(),
+    label: text('label').notNull(),
+    createdAt: time('created_at').notNull(),
+    expiresAt: time('expires_at'),
+    lastUsedAt: time('last_used_at'),
+    revokedAt: time('revoked_at'),
+  },
+  (table) => [index('tokens_by_user').on(table.tenant, table.user), ...systemOnly()],
+);
+
+/** One-time links with which an owner opens the first session. */
+export const ownerLinks = pgTable(
+  'owner_links',
+  {
+    hash: bytes('hash').primaryKey(),
+    tenant: tenant(),
+    user: text('user_id').notNull(),
+    createdAt: time('created_at').notNull(),
+    expiresAt: time('expires_at').notNull(),
+    usedAt: time('used_at'),
+  },
+  () => systemOnly(),
+);
+
+export const sessions = pgTable(
+  'sessions',
+  {
+    hash: bytes('hash').primaryKey(),
+    tenant: tenant(),
+    user: text('user_id').notNull(),
+    createdAt: time('created_at').notNull(),
+    expiresAt: time('expires_at').notNull(),
+    lastSeenAt: time('last_seen_at').notNull(),
+  },
+  (table) => [index('sessions_by_user').on(table.tenant, table.user), ...systemOnly()],
+);
+
+export const devices = pgTable(
+  'devices',
+  {
+    tenant: tenant(),
+    id: text('id').notNull(),
+    model: text('model').notNull(),
+    serial: text('serial'),
+    name: text('name'),
+    centre: text('centre').notNull(),
+    status: text('status').$type<'active' | 'blocked'>().notNull().default('active'),
+    /** HMAC-SHA-256 of the secret under the server's key. */
+    secretHash: bytes('secret_hash').notNull(),
+    firmware: text('firmware'),
+    hardware: text('hardware'),
+    currentBoot: text('current_boot'),
+    reportedState: text('reported_state').$type<'online' | 'offline'>(),
+    stateAt: time('state_at'),
+    /** Signals of the last birth: `{name: {kind, unit}}`. */
+    declaredSignals: jsonb('declared_signals').$type<DeclaredSignals>().notNull().default({}),
+    lastSeenAt: time('last_seen_at'),
+    createdAt: time('created_at').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.tenant, table.id] }), ...policies(deviceOfOwnTickets('devices', 'id'))],
+);
+
+export type DeclaredSignals = Record<string, { kind: 'number' | 'boolean' | 'text'; unit: string }>;
+
+/** Faults that devices report themselves, one row a code and scope. */
+export const faultRecords = pgTable(
+  'fault_records',
+  {
+    tenant: tenant(),
+    device: text('device').notNull(),
+    code: text('code').notNull(),
+    scope: text('scope').notNull().default(''),
+    severity: text('severity').$type<Severity>(),
+    status: jsonb('status').$type<Record<string, boolean>>().notNull().default({}),
+    freezeFrame: jsonb('freeze_frame').$type<Record<string, number | boolean | string>>(),
+    firstSeenAt: time('first_seen_at').notNull(),
+    lastSeenAt: time('last_seen_at').notNull(),
+    occurrences: integer('occurrences').notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.tenant, table.device, table.code, table.scope] }),
+    ...policies(deviceOfOwnTickets('fault_records', 'device')),
+  ],
+);
+
+/** Lifecycle events of devices (door opened, firmware updated …). */
+export const deviceEvents = pgTable(
+  'device_events',
+  {
+    tenant: tenant(),
+    device: text('device').notNull(),
+    position: time('position').notNull(),
+    index: integer('index').notNull(),
+    name: text('name').notNull(),
+    detail: jsonb('detail').$type<Record<string, number | boolean | string>>(),
+    observedAt: time('observed_at').notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.tenant, table.device, table.position, table.index] }),
+    ...policies(deviceOfOwnTickets('device_events', 'device')),
+  ],
+);
+
+export const quarantine = pgTable(
+  'quarantine',
+  {
+    tenant: tenant(),
+    /** `position` in the telemetry log, with `-n` where one entry holds several records. */
+    id: text('id').notNull(),
+    device: text('device').notNull(),
+    reason: text('reason').notNull(),
+    at: text('at').notNull(),
+    channel: text('channel').notNull(),
+    receivedAt: time('received_at').notNull(),
+    sha256: text('sha256').notNull(),
+    excerpt: text('excerpt').notNull(),
+    boot: text('boot'),
+    seq: time('seq'),
+    samples: integer('samples').notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.tenant, table.id] }),
+    index('quarantine_by_time').on(table.tenant, table.receivedAt.desc(), table.id.desc()),
+    ...policies(deviceOfOwnTickets('quarantine', 'device')),
+  ],
+);
+
+/** Analytic state of each device, by consumer. `json`, not `jsonb`: the text comes back as written, key order included. */
+export const checkpoints = pgTable(
+  'checkpoints',
+  {
+    tenant: tenant(),
+    consumer: text('consumer').notNull(),
+    device: text('device').notNull(),
+    state: json('state').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.consumer, table.tenant, table.device] }), ...systemOnly()],
+);
+
+/** How far a consumer of a log has come, written in the transaction of its effects. Tenant `*` = the installation. */
+export const consumerPositions = pgTable(
+  'consumer_positions',
+  {
+    tenant: text('tenant_id').notNull().default('*'),
+    consumer: text('consumer').notNull(),
+    position: time('position').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.tenant, table.consumer] }), ...systemOnly()],
+);
+
+/** Alert episodes. At most one is open for a device and fault key. */
+export const alerts = pgTable(
+  'alerts',
+  {
+    tenant: tenant(),
+    /** The episode's id. */
+    id: text('id').notNull(),
+    device: text('device').notNull(),
+    model: text('model').notNull(),
+    component: text('component').notNull(),
+    faultKey: text('fault_key').notNull(),
+    severity: text('severity').$type<Severity>().notNull(),
+    state: text('state').$type<'open' | 'cleared'>().notNull(),
+    confirmed: boolean('confirmed').notNull(),
+    onset: time('onset').notNull(),
+    raisedAt: time('raised_at').notNull(),
+    updatedAt: time('updated_at').notNull(),
+    clearedAt: time('cleared_at'),
+    evidence: jsonb('evidence').$type<Evidence>().notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.tenant, table.id] }),
+    uniqueIndex('alerts_one_open').on(table.tenant, table.device, table.faultKey).where(sql`state = 'open'`),
+    index('alerts_by_time').on(table.tenant, table.raisedAt.desc(), table.id.desc()),
+    ...policies(deviceOfOwnTickets('alerts', 'device')),
+  ],
+);
+
+/** Last prediction of each device and fault key. */
+export const predictions = pgTable(
+  'predictions',
+  {
+    tenant: tenant(),
+    device: text('device').notNull(),
+    faultKey: text('fault_key').notNull(),
+    model: text('model').notNull(),
+    component: text('component').notNull(),
+    prediction: jsonb('prediction').$type<Prediction>().notNull(),
+    at: time('at').notNull(),
+    /** Device time of the newest row in the history. */
+    recordedAt: time('recorded_at').notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.tenant, table.device, table.faultKey] }),
+    ...policies(deviceOfOwnTickets('predictions', 'device')),
+  ],
+);
+
+/** What was foreseen when; append-only, thinned by policy. Outcomes are judged against it. */
+export const predictionHistory = pgTable(
+  'prediction_history',
+  {
+    tenant: tenant(),
+    device: text('device').notNull(),
+    faultKey: text('fault_key').notNull(),
+    at: time('at').notNull(),
+    prediction: jsonb('prediction').$type<Prediction>().notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.tenant, table.device, table.faultKey, table.at] }),
+    ...policies(deviceOfOwnTickets('prediction_history', 'device')),
+  ],
+);
+
+/** Last number given to a ticket, by tenant and year. */
+export const ticketCounters = pgTable(
+  'ticket_counters',
+  { tenant: tenant(), year: integer('year').notNull(), last: integer('last').notNull() },
+  (table) => [primaryKey({ columns: [table.tenant, table.year] }), ...policies()],
+);
+
+/** Tickets. At most one is open for a device and component. */
+export const tickets = pgTable(
+  'tickets',
+  {
+    tenant: tenant(),
+    key: text('key').notNull(),
+    id: uuid('id').notNull(),
+    source: text('source').$type<TicketSummary['source']>().notNull(),
+    kind: text('kind').$type<TicketSummary['kind']>().notNull(),
+    state: text('state').$type<TicketState>().notNull(),
+    severity: text('severity').$type<Severity>().notNull(),
+    title: text('title').notNull(),
+    device: text('device').notNull(),
+    model: text('model').notNull(),
+    component: text('component').notNull(),
+    faultKey: text('fault_key').notNull(),
+    centre: text('centre').notNull(),
+    createdAt: time('created_at').notNull(),
+    updatedAt: time('updated_at').notNull(),
+    observedAt: time('observed_at').notNull(),
+    /** As foreseen when it was opened; the newest one stands in `predictions`. */
+    remainingLife: jsonb('remaining_life').$type<RemainingLife>(),
+    version: integer('version').notNull().default(1),
+    /** The policy under which it was opened. */
+    policyVersion: text('policy_version').notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.tenant, table.key] }),
+    uniqueIndex('tickets_one_open')
+      .on(table.tenant, table.device, table.component)
+      .where(sql`state NOT IN ('closed', 'cancelled')`),
+    index('tickets_by_time').on(table.tenant, table.createdAt.desc(), table.key.desc()),
+    ...policies(OWN_CENTRE),
+  ],
+);
+
+/** Which ticket each episode led to: an episode never opens a second one. */
+export const ticketAlerts = pgTable(
+  'ticket_alerts',
+  {
+    tenant: tenant(),
+    alertId: text('alert_id').notNull(),
+    ticketKey: text('ticket_key').notNull(),
+    attachedAt: time('attached_at').notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.tenant, table.alertId] }),
+    index('ticket_alerts_by_ticket').on(table.tenant, table.ticketKey),
+    ...policies(ownTicket('ticket_alerts')),
+  ],
+);
+
+/** What happened to a ticket. Append-only: no role may change or delete a row. */
+export const ticketEvents = pgTable(
+  'ticket_events',
+  {
+    tenant: tenant(),
+    ticketKey: text('ticket_key').notNull(),
+    seq: integer('seq').notNull(),
+    at: time('at').notNull(),
+    actor: text('actor').notNull(),
+    type: text('type').notNull(),
+    from: text('from_state').$type<TicketState>(),
+    to: text('to_state').$type<TicketState>(),
+    reason: text('reason'),
+    facts: jsonb('facts').$type<Record<string, unknown>>(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.tenant, table.ticketKey, table.seq] }),
+    ...policies(ownTicket('ticket_events')),
+  ],
+);
+
+/** The pinned snapshot of a ticket: canonical JSON as text, so that its hash can be checked for ever. */
+export const ticketEvidence = pgTable(
+  'ticket_evidence',
+  {
+    tenant: tenant(),
+    ticketKey: text('ticket_key').notNull(),
+    canonical: text('canonical').notNull(),
+    sha256: text('sha256').notNull(),
+    complete: boolean('complete').notNull(),
+    /** What is needed to complete it. */
+    device: text('device').notNull(),
+    model: text('model').notNull(),
+    faultKey: text('fault_key').notNull(),
+    position: time('position').notNull(),
+    attempts: integer('attempts').notNull().default(0),
+    nextAt: time('next_at').notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.tenant, table.ticketKey] }),
+    index('ticket_evidence_due').on(table.nextAt).where(sql`NOT complete`),
+    ...policies(ownTicket('ticket_evidence')),
+  ],
+);
+
+/** Messages to the outside, written in the transaction that causes them. */
+export const outbox = pgTable(
+  'outbox',
+  {
+    id: uuid('id').primaryKey(),
+    tenant: tenant(),
+    kind: text('kind').$type<'webhook'>().notNull(),
+    ticketKey: text('ticket_key').notNull(),
+    centre: text('centre').notNull(),
+    body: text('body').notNull(),
+    state: text('state').$type<'pending' | 'delivered' | 'failed'>().notNull().default('pending'),
+    attempts: integer('attempts').notNull().default(0),
+    nextAt: time('next_at').notNull(),
+    createdAt: time('created_at').notNull(),
+  },
+  (table) => [index('outbox_due').on(table.nextAt).where(sql`state = 'pending'`), ...systemOnly()],
+);
+
+/** Each try of an outbox message. */
+export const deliveries = pgTable(
+  'deliveries',
+  {
+    tenant: tenant(),
+    outboxId: uuid('outbox_id').notNull(),
+    attempt: integer('attempt').notNull(),
+    at: time('at').notNull(),
+    /** HTTP status; absent when there was no answer. */
+    status: integer('status'),
+    error: text('error'),
+    durationMs: integer('duration_ms').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.outboxId, table.attempt] }), ...systemOnly()],
+);
