@@ -13,6 +13,8 @@ export default defineConfig({
           hookTimeout: 120_000,
           pool: 'forks',
           maxWorkers: 2,
+          // After the unit tests: vitest wants projects with different worker counts one after the other.
+          sequence: { groupOrder: 1 },
         },
       },
     ],

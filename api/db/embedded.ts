@@ -5,7 +5,20 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chmod, chown, type FileHandle, mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  type FileHandle,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  readlink,
+  rename,
+  rm,
+  stat,
+  writeFile,
+} from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import pg from 'pg';
@@ -21,8 +34,9 @@ const STOP_LIMIT_MS = 8_000;
 const POLL_MS = 10;
 /** The server's own log is started anew beyond this size. */
 const MAX_LOG_BYTES = 8 * 1024 * 1024;
-/** Picking a free port and using it are two steps; somebody may be faster. */
-const PORT_TRIES = 5;
+/** Somebody may take the free port before us, and processes of a killed server need a moment to notice and leave. */
+const START_TRIES = 10;
+const RETRY_MS = 300;
 
 /** Small and durable: a laptop's demo and a workshop's server alike. fsync stays on. */
 const SETTINGS: Readonly<Record<string, string>> = {
@@ -119,6 +133,10 @@ async function adopt(data: string, password: string): Promise<RunningServer | un
     const left = await readPidFile(data);
     // Without a live process the file is a leftover of a crash; the next server removes it.
     if (!left || !isAlive(left.pid)) return undefined;
+    if (await isZombie(left.pid)) {
+      await forgetZombie(data);
+      return undefined;
+    }
     const state = await probe(left.port, password);
     if (state === 'ready') return left;
     // `stranger`: something else got this pid or port after a reboot; starting decides, by the data directory's own lock.
@@ -145,6 +163,35 @@ function isAlive(pid: number): boolean {
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
+}
+
+/** Dead, but not yet reaped by its parent: in a container without an init process it stays so for ever. */
+async function isZombie(pid: number): Promise<boolean> {
+  const line = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => ''); // No /proc: take it as running.
+  return line.slice(line.lastIndexOf(')') + 2).startsWith('Z');
+}
+
+/**
+ * The next server would take a dead process in its lock file for a running one. The file goes once no process of the
+ * dead server works in the data directory any more: they notice its death by themselves.
+ */
+async function forgetZombie(data: string): Promise<void> {
+  for (let waitedMs = 0; waitedMs < STOP_LIMIT_MS; waitedMs += POLL_MS) {
+    if (!(await isWorkedIn(data))) {
+      await rm(join(data, 'postmaster.pid'), { force: true });
+      return;
+    }
+    await pause(POLL_MS);
+  }
+}
+
+async function isWorkedIn(folder: string): Promise<boolean> {
+  for (const pid of await readdir('/proc')) {
+    if (!/^\d+$/.test(pid)) continue;
+    const cwd = await readlink(`/proc/${pid}/cwd`).catch(() => ''); // Ended meanwhile, or a zombie itself.
+    if (cwd === folder) return true;
+  }
+  return false;
 }
 
 async function probe(port: number, password: string): Promise<'ready' | 'starting' | 'stranger'> {
@@ -210,9 +257,10 @@ async function launch(
     } finally {
       await log.close();
     }
-    if (attempt === PORT_TRIES) {
+    if (attempt === START_TRIES) {
       throw new AppError('SQL_UNAVAILABLE', `the embedded PostgreSQL does not start; ${await logTail(root)}`);
     }
+    await pause(RETRY_MS);
   }
 }
 

@@ -1,0 +1,111 @@
+/** The device directory on SQL: who may connect, with which secret, and which signals were declared. */
+import { and, eq } from 'drizzle-orm';
+import { clientIdOf, type DeviceRef } from '../../contract/kernel/ids.ts';
+import { MINUTE_MS } from '../../contract/kernel/time.ts';
+import type { DeviceDirectory, RegisteredDevice } from '../../contract/ports/broker.ts';
+import type { Clock } from '../../contract/ports/services.ts';
+import { hashDeviceSecret, sameHash } from '../accounts/secrets.ts';
+import type { Database } from '../db/database.ts';
+import { type DeclaredSignals, devices } from '../db/schema.ts';
+
+export interface CachedDeviceDirectory extends DeviceDirectory {
+  /** Forgets what is known of a device, after it was blocked, moved or given a new secret. */
+  invalidate(ref: DeviceRef): void;
+}
+
+export interface DirectoryOptions {
+  /** Devices kept in memory, oldest connection out first; 100,000 (about 50 MB). */
+  readonly maxDevices?: number;
+  /** A changed row is believed after this long at most, when another process changed it; 1 min. */
+  readonly freshMs?: number;
+}
+
+interface CachedDevice {
+  readonly device: RegisteredDevice;
+  readonly secretHash: Buffer;
+  readonly active: boolean;
+  readonly readAt: number;
+}
+
+/** Compared with when the device is unknown, so that the answer takes as long. */
+const NOBODY = Buffer.alloc(32);
+
+/** Device secrets are compared as HMAC-SHA-256 under `hmacKey`: a slow hash would make reconnect storms minutes long. */
+export function createDeviceDirectory(
+  database: Database,
+  deps: { hmacKey: Buffer; clock: Clock },
+  options: DirectoryOptions = {},
+): CachedDeviceDirectory {
+  const maxDevices = options.maxDevices ?? 100_000;
+  const freshMs = options.freshMs ?? MINUTE_MS;
+  /** by client id, least recently authenticated first */
+  const cache = new Map<string, CachedDevice>();
+
+  function remember(key: string, entry: CachedDevice): void {
+    cache.delete(key);
+    cache.set(key, entry);
+    for (const oldest of cache.keys()) {
+      if (cache.size <= maxDevices) break;
+      cache.delete(oldest);
+    }
+  }
+
+  async function find(ref: DeviceRef): Promise<CachedDevice | undefined> {
+    const key = clientIdOf(ref);
+    const cached = cache.get(key);
+    if (cached && deps.clock.now() - cached.readAt < freshMs) return cached;
+    const read = await readDevice(database, ref, deps.clock.now());
+    if (!read) {
+      cache.delete(key);
+      return undefined;
+    }
+    // What a birth declared in this process is newer than what the registry writer has stored so far.
+    const declaredSignals = cached?.device.declaredSignals ?? read.device.declaredSignals;
+    const entry = { ...read, device: { ...read.device, declaredSignals } };
+    remember(key, entry);
+    return entry;
+  }
+
+  return {
+    async authenticate(ref, secret) {
+      const given = hashDeviceSecret(secret, deps.hmacKey);
+      const entry = await find(ref);
+      const matches = sameHash(given, entry?.secretHash ?? NOBODY);
+      return entry?.active && matches ? entry.device : undefined;
+    },
+    peek: (ref) => cache.get(clientIdOf(ref))?.device,
+    declare(ref, signals) {
+      const key = clientIdOf(ref);
+      const entry = cache.get(key);
+      if (entry) cache.set(key, { ...entry, device: { ...entry.device, declaredSignals: signals } });
+    },
+    invalidate(ref) {
+      cache.delete(clientIdOf(ref));
+    },
+  };
+}
+
+async function readDevice(database: Database, ref: DeviceRef, now: number): Promise<CachedDevice | undefined> {
+  const [row] = await database.withSystem((tx) =>
+    tx
+      .select({
+        model: devices.model,
+        status: devices.status,
+        secretHash: devices.secretHash,
+        declared: devices.declaredSignals,
+      })
+      .from(devices)
+      .where(and(eq(devices.tenant, ref.tenant), eq(devices.id, ref.device))),
+  );
+  if (!row) return undefined;
+  return {
+    device: { tenant: ref.tenant, device: ref.device, model: row.model, declaredSignals: kindsOf(row.declared) },
+    secretHash: row.secretHash,
+    active: row.status === 'active',
+    readAt: now,
+  };
+}
+
+function kindsOf(declared: DeclaredSignals): ReadonlyMap<string, 'number' | 'boolean' | 'text'> {
+  return new Map(Object.entries(declared).map(([name, signal]) => [name, signal.kind]));
+}

@@ -1,0 +1,152 @@
+/** Owner of devices' metadata: takes what ingest's registry writer found in the log, each record once. */
+import { and, eq, sql } from 'drizzle-orm';
+import type { DeviceRef } from '../../contract/kernel/ids.ts';
+import type { RegistryRecord, RegistrySink } from '../../contract/ports/registry.ts';
+import type { BirthPayload, FaultReport } from '../../contract/wire/payloads.ts';
+import { readPosition, writePosition } from '../db/consumer-positions.ts';
+import type { Database, Transaction } from '../db/database.ts';
+import { type DeclaredSignals, deviceEvents, devices, faultRecords, quarantine } from '../db/schema.ts';
+
+const CONSUMER = 'registry';
+const CHUNK_ROWS = 500;
+
+type Kind<K extends RegistryRecord['kind']> = Extract<RegistryRecord, { kind: K }>;
+
+export function createRegistrySink(database: Database): RegistrySink {
+  return {
+    store: (records) =>
+      database.withSystem(async (tx) => {
+        const stored = await readPosition(tx, CONSUMER);
+        const fresh = records.filter((record) => record.position > stored);
+        const last = fresh.at(-1);
+        if (!last) return;
+        for (const record of fresh) {
+          if (record.kind === 'birth') await storeBirth(tx, record);
+          else if (record.kind === 'state') await storeState(tx, record);
+          else if (record.kind === 'event') await storeEvent(tx, record);
+        }
+        await storeQuarantine(
+          tx,
+          fresh.filter((record) => record.kind === 'quarantine'),
+        );
+        await writePosition(tx, CONSUMER, last.position);
+      }),
+  };
+}
+
+const isDevice = (ref: DeviceRef) => and(eq(devices.tenant, ref.tenant), eq(devices.id, ref.device));
+
+/** A field that the birth leaves out keeps its last known value; the list of signals is replaced when there is one. */
+async function storeBirth(tx: Transaction, { ref, birth, receivedAt }: Kind<'birth'>): Promise<void> {
+  await tx
+    .update(devices)
+    .set({
+      currentBoot: birth.boot,
+      lastSeenAt: sql`GREATEST(${devices.lastSeenAt}, ${receivedAt}::bigint)`,
+      ...(birth.firmware === undefined ? {} : { firmware: birth.firmware }),
+      ...(birth.hardware === undefined ? {} : { hardware: birth.hardware }),
+      ...(birth.serial === undefined ? {} : { serial: birth.serial }),
+      ...(birth.signals === undefined ? {} : { declaredSignals: declaredSignals(birth.signals) }),
+    })
+    .where(isDevice(ref));
+}
+
+function declaredSignals(signals: NonNullable<BirthPayload['signals']>): DeclaredSignals {
+  return Object.fromEntries(
+    signals.map((signal) => [signal.name, { kind: signal.kind ?? 'number', unit: signal.unit ?? '' }]),
+  );
+}
+
+/** `online` starts a boot; `offline` (also a last will) counts only for the current one. */
+async function storeState(tx: Transaction, { ref, state, receivedAt }: Kind<'state'>): Promise<void> {
+  const online = state.state === 'online';
+  await tx
+    .update(devices)
+    .set({
+      reportedState: state.state,
+      stateAt: receivedAt,
+      ...(online
+        ? { currentBoot: state.boot, lastSeenAt: sql`GREATEST(${devices.lastSeenAt}, ${receivedAt}::bigint)` }
+        : {}),
+    })
+    .where(
+      online
+        ? isDevice(ref)
+        : and(isDevice(ref), sql`(${devices.currentBoot} IS NULL OR ${devices.currentBoot} = ${state.boot})`),
+    );
+}
+
+async function storeEvent(tx: Transaction, { ref, event, position }: Kind<'event'>): Promise<void> {
+  for (const fault of event.faults ?? []) await storeFault(tx, ref, fault, event.t);
+  const events = (event.events ?? []).map((one, index) => ({
+    tenant: ref.tenant,
+    device: ref.device,
+    position,
+    index,
+    name: one.name,
+    detail: one.detail ?? null,
+    observedAt: event.t,
+  }));
+  if (events.length > 0) await tx.insert(deviceEvents).values(events).onConflictDoNothing();
+}
+
+/** The device's own counter wins where it has one; otherwise we count its reports. */
+async function storeFault(tx: Transaction, ref: DeviceRef, fault: FaultReport, at: number): Promise<void> {
+  const reported = fault.occurrences;
+  await tx
+    .insert(faultRecords)
+    .values({
+      tenant: ref.tenant,
+      device: ref.device,
+      code: fault.code,
+      scope: fault.scope ?? '',
+      severity: fault.severity ?? null,
+      status: fault.status ?? {},
+      freezeFrame: fault.freezeFrame ?? null,
+      firstSeenAt: fault.firstSeen ?? at,
+      lastSeenAt: fault.lastSeen ?? at,
+      occurrences: reported ?? 1,
+    })
+    .onConflictDoUpdate({
+      target: [faultRecords.tenant, faultRecords.device, faultRecords.code, faultRecords.scope],
+      set: {
+        severity: sql`COALESCE(excluded.severity, ${faultRecords.severity})`,
+        status: sql`excluded.status`,
+        freezeFrame: sql`COALESCE(excluded.freeze_frame, ${faultRecords.freezeFrame})`,
+        firstSeenAt: sql`LEAST(excluded.first_seen_at, ${faultRecords.firstSeenAt})`,
+        lastSeenAt: sql`GREATEST(excluded.last_seen_at, ${faultRecords.lastSeenAt})`,
+        occurrences: reported === undefined ? sql`${faultRecords.occurrences} + 1` : sql`excluded.occurrences`,
+      },
+    });
+}
+
+async function storeQuarantine(tx: Transaction, records: readonly Kind<'quarantine'>[]): Promise<void> {
+  /** how many records of a position came before, by position */
+  const seen = new Map<number, number>();
+  const rows = records.map(({ position, record }) => {
+    const before = seen.get(position) ?? 0;
+    seen.set(position, before + 1);
+    return {
+      tenant: record.tenant,
+      // Fixed width, so that ids sort as positions do.
+      id: String(position).padStart(16, '0') + (before === 0 ? '' : `-${before}`),
+      device: record.device,
+      reason: record.reason,
+      at: record.at,
+      channel: record.channel,
+      receivedAt: record.receivedAt,
+      sha256: record.sha256,
+      // PostgreSQL text cannot hold NUL; the excerpt is escaped, but this is the last door.
+      excerpt: record.excerpt.replaceAll('\u0000', '\\u0000'),
+      boot: record.boot ?? null,
+      seq: record.seq ?? null,
+      samples: record.samples,
+    };
+  });
+  for (let start = 0; start < rows.length; start += CHUNK_ROWS) {
+    await tx
+      .insert(quarantine)
+      .values(rows.slice(start, start + CHUNK_ROWS))
+      .onConflictDoNothing();
+  }
+}
