@@ -1,0 +1,43 @@
+/** One open byte stream and what is known about it, from TCP to its end. */
+import type { Duplex } from 'node:stream';
+import type { DeviceRef } from '../contract/kernel/ids.ts';
+import type { RegisteredDevice } from '../contract/ports/broker.ts';
+import type { LoginVerdict } from './login.ts';
+import type { TopicRules } from './topic-rules.ts';
+
+export interface Connection {
+  readonly stream: Duplex;
+  readonly remoteAddress: string;
+  /** What the CONNECT said, until it is decided: it holds the secret. */
+  verdict: LoginVerdict | undefined;
+  /** Who it claims to be, from the CONNECT on. */
+  ref: DeviceRef | undefined;
+  /** Who it is, and what it may do: once the secret was right. */
+  device: RegisteredDevice | undefined;
+  rules: TopicRules | undefined;
+  /** Epoch ms of the login. */
+  connectedAt: number | undefined;
+  /** The CONNACK said yes. */
+  loggedIn: boolean;
+  /** Refused or broken: what still happens on it is only counted. */
+  ended: boolean;
+  logLines: number;
+  /** Messages to the device that its socket has not taken yet. */
+  pending: number;
+}
+
+export function newConnection(stream: Duplex, remoteAddress: string): Connection {
+  return {
+    stream,
+    remoteAddress,
+    verdict: undefined,
+    ref: undefined,
+    device: undefined,
+    rules: undefined,
+    connectedAt: undefined,
+    loggedIn: false,
+    ended: false,
+    logLines: 0,
+    pending: 0,
+  };
+}

@@ -1,0 +1,320 @@
+/**
+ * The MQTT door: Aedes with our identity, topic, size and session rules in front of it. A publish is acknowledged only
+ * after `deliver` called back without an error, because `authorizePublish` is the one hook of Aedes that runs before
+ * the PUBACK. Rules are pure (`login.ts`, `topic-rules.ts`); this file joins them with Aedes.
+ */
+import type { Duplex } from 'node:stream';
+import { Aedes, type Client } from 'aedes';
+import { AppError, type ErrorCode, errorText } from '../contract/kernel/errors.ts';
+import { clientIdOf, type DeviceRef } from '../contract/kernel/ids.ts';
+import type { DeliverPublish, DeviceDirectory } from '../contract/ports/broker.ts';
+import type { Clock, Logger, Metrics, Service } from '../contract/ports/services.ts';
+import { asAppError, reasonOf, refusalOf } from './aedes-errors.ts';
+import { closeStreams } from './close-streams.ts';
+import { type Connection, newConnection } from './connection.ts';
+import { createDoorLog } from './door-log.ts';
+import { createDownlink, type PublishTo } from './downlink.ts';
+import { guardParser, type PacketParser } from './guard-parser.ts';
+import { type ConnectFields, judgeLogin, type Refused, refuse } from './login.ts';
+import { unbreakableLogger, unbreakableMetrics } from './never-throw.ts';
+import { type BrokerOptions, DEFAULT_BROKER_OPTIONS } from './options.ts';
+import { type ConnectionInfo, createPresence, type PresenceListener } from './presence.ts';
+import { createRetainedStore } from './retained-store.ts';
+import { createSessionlessPersistence } from './sessionless-persistence.ts';
+import { createTcpListener, type Listener } from './tcp-listener.ts';
+import { createTopicBus } from './topic-bus.ts';
+import { topicRulesOf } from './topic-rules.ts';
+import { createTraffic } from './traffic.ts';
+import { createUplink } from './uplink.ts';
+
+export interface BrokerNeeds {
+  readonly directory: Pick<DeviceDirectory, 'authenticate' | 'peek'>;
+  /** Calls back when the publish is durable. An error closes the connection without a PUBACK: the device resends. */
+  readonly deliver: DeliverPublish;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+}
+
+export interface BrokerStats {
+  /** Devices that are logged in. */
+  readonly connections: number;
+  /** Open streams, logged in or not. */
+  readonly streams: number;
+  /** Publishes that were allowed and handed on. */
+  readonly received: number;
+  /** Of these, handed on and not called back yet. */
+  readonly inFlight: number;
+  readonly refused: number;
+  readonly retainStripped: number;
+  readonly retained: number;
+  readonly retainedBytes: number;
+  readonly takeovers: number;
+  readonly logLinesSuppressed: number;
+}
+
+export interface Broker extends Service {
+  /** Port of each listener, by its name. */
+  ports(): Readonly<Record<string, number>>;
+  stats(): BrokerStats;
+  /** Who is connected, since when and from where. */
+  connections(): ConnectionInfo[];
+  /** Tells of every device that comes or goes. Returns how to stop listening. */
+  onPresence(listener: PresenceListener): () => void;
+  /** Closes every connection of a device, also one that is logging in. Returns how many. */
+  disconnect(ref: DeviceRef): number;
+  /**
+   * Sends a message to a device with QoS 1 at most. Nothing waits for an absent device unless it is retained.
+   * @throws AppError PAYLOAD_TOO_LARGE, or REQUEST_NOT_ALLOWED when the channel is never retained
+   */
+  publishTo: PublishTo;
+  /** Takes over a byte stream as a connection: what listeners do, and tests with streams in memory. */
+  accept(stream: Duplex, remoteAddress: string): void;
+}
+
+/** How long `stop` lets peers take what was written before it cuts them off. */
+const CLOSE_GRACE_MS = 500;
+
+/** Private parts of Aedes' client that we use; guard-parser.ts checks that they are there. */
+type ClientInternals = Client & { readonly _parser: PacketParser };
+
+export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOptions> = {}): Broker {
+  const { directory, deliver, clock } = needs;
+  const logger = unbreakableLogger(needs.logger);
+  const metrics = unbreakableMetrics(needs.metrics);
+  const options: BrokerOptions = { ...DEFAULT_BROKER_OPTIONS, ...overrides };
+
+  const door = createDoorLog({ clock, logger, metrics }, options);
+  const traffic = createTraffic(metrics);
+  const presence = createPresence(clock, (error) =>
+    logger.error({ error: errorText(error) }, 'a presence listener threw'),
+  );
+  const bus = createTopicBus();
+  const retained = createRetainedStore(
+    { maxMessages: options.maxRetained, maxBytes: options.maxRetainedBytes },
+    traffic.retainedOverflow,
+  );
+  const listeners: readonly Listener[] = [createTcpListener(options)];
+  /** by listener name */
+  const ports: Record<string, number> = {};
+  /** Every open stream. */
+  const connections = new Set<Connection>();
+  const connectionOf = new WeakMap<Client, Connection>();
+  let stopping = false;
+  let stopped: Promise<void> | undefined;
+
+  const aedes = new Aedes({
+    mq: bus,
+    persistence: createSessionlessPersistence(retained),
+    // Our own login timer also covers the time that the directory takes; Aedes' ends with the CONNECT.
+    connectTimeout: options.loginTimeoutMs * 2,
+    drainTimeout: options.drainTimeoutMs,
+    maxClientsIdLength: 64,
+    maxTopicLevels: 16,
+    preConnect(client, packet, done) {
+      safely(
+        client,
+        (error) => done(error, false),
+        () => {
+          const connection = known(client);
+          const verdict = judgeLogin(packet as ConnectFields, options);
+          connection.verdict = verdict;
+          connection.ref = verdict.kind === 'plausible' ? verdict.ref : undefined;
+          // A refusal waits for `authenticate`: only there can a return code be given.
+          done(null, true);
+        },
+      );
+    },
+    authenticate(client, _username, _password, done) {
+      decideLogin(client)
+        .catch((error: unknown) => refuse('INTERNAL', 'unavailable', errorText(error)))
+        .then((refused) => done(refused ? refusalOf(refused) : null, refused === undefined))
+        .catch((error: unknown) => client.conn.destroy(asAppError(error)));
+    },
+    authorizePublish(client, packet, done) {
+      // Wills that our own stop sets off are not news of the devices; what is published now is sent again later.
+      if (!client || stopping) done(new AppError('NOT_READY', 'the broker is stopping'));
+      else safely(client, done, () => uplink(known(client), packet, done));
+    },
+    authorizeSubscribe(client, subscription, done) {
+      safely(client, done, () => {
+        const connection = known(client);
+        if (connection.rules?.downstream.has(subscription.topic)) return done(null, subscription);
+        door.deny(connection, 'MQTT_SUBSCRIPTION', `subscribe to ${JSON.stringify(subscription.topic.slice(0, 128))}`);
+        // Not an error, which would close the connection: null makes SUBACK 0x80 (MQTT 3.1.1, 3.9.3).
+        done(null, null);
+      });
+    },
+    authorizeForward(client, packet) {
+      // The last line: whatever was subscribed, and however, a device is sent its own topics only.
+      return connectionOf.get(client)?.rules?.downstream.has(packet.topic) ? packet : null;
+    },
+  });
+
+  aedes.on('client', (client) =>
+    safely(
+      client,
+      () => {},
+      () => enter(known(client)),
+    ),
+  );
+  aedes.on('connackSent', (packet, client) => {
+    const connection = connectionOf.get(client);
+    if (connection && (packet as { returnCode?: number }).returnCode === 0) connection.loggedIn = true;
+  });
+  aedes.on('clientError', closedByError);
+  aedes.on('connectionError', closedByError);
+  // Without a listener an 'error' of Aedes would end the process.
+  (aedes as NodeJS.EventEmitter).on('error', (error: unknown) =>
+    logger.error({ error: errorText(error) }, 'the MQTT broker reported an error'),
+  );
+
+  const uplink = createUplink({ directory, deliver, clock, door, traffic });
+  const publishTo = createDownlink({ aedes, bus, presence, retained }, options);
+
+  function known(client: Client): Connection {
+    const connection = connectionOf.get(client);
+    if (!connection) throw new AppError('INTERNAL', 'a client without a connection');
+    return connection;
+  }
+
+  /** Runs a hook. A throw inside one would be an uncaught exception: it becomes the end of this connection instead. */
+  function safely(client: Client, fail: (error: AppError) => void, hook: () => void): void {
+    try {
+      hook();
+    } catch (error) {
+      const failure = asAppError(error);
+      const connection = connectionOf.get(client);
+      if (connection) door.refuse(connection, failure.code, failure.message);
+      fail(failure);
+      connection?.stream.destroy();
+    }
+  }
+
+  /** The refusal, or `undefined` when the connection may go on. */
+  async function decideLogin(client: Client): Promise<Refused | undefined> {
+    const connection = known(client);
+    const refused = await checkSecret(connection);
+    if (refused) door.refuse(connection, refused.reason, refused.detail);
+    return refused;
+  }
+
+  async function checkSecret(connection: Connection): Promise<Refused | undefined> {
+    const { verdict } = connection;
+    connection.verdict = undefined;
+    if (!verdict || stopping) return refuse('NOT_READY', 'unavailable', 'the broker is stopping');
+    if (verdict.kind === 'refused') return verdict;
+    try {
+      const device = await directory.authenticate(verdict.ref, verdict.secret);
+      if (!device) return refuse('MQTT_CREDENTIALS', 'badCredentials', 'unknown, blocked, or the secret is wrong');
+      connection.device = device;
+      connection.rules = topicRulesOf(verdict.ref);
+      return undefined;
+    } catch (error) {
+      return refuse(asAppError(error).code, 'unavailable', `the directory failed: ${errorText(error)}`);
+    }
+  }
+
+  /** Aedes registered the client: from here on it speaks for its device. */
+  function enter(connection: Connection): void {
+    if (!connection.ref || connection.stream.destroyed) return;
+    const previous = presence.enter(connection, connection.ref);
+    traffic.connected(presence.size());
+    if (!previous) return;
+    traffic.takenOver();
+    // Aedes closes the one that it knows; this also holds when its table lost it.
+    previous.ended = true;
+    previous.stream.destroy();
+  }
+
+  function closedByError(client: Client, error: Error): void {
+    const connection = connectionOf.get(client);
+    const reason = reasonOf(error);
+    if (connection && reason) door.refuse(connection, reason, error.message);
+  }
+
+  function accept(stream: Duplex, remoteAddress: string): void {
+    const connection = newConnection(stream, remoteAddress);
+    if (stopping || connections.size >= options.maxConnections) {
+      door.refuse(connection, 'MQTT_CONNECTION_LIMIT', `${connections.size} connections are open`);
+      stream.on('error', () => {}); // It is being thrown away; how it broke does not matter.
+      stream.destroy();
+      return;
+    }
+    connections.add(connection);
+    const end = (reason: ErrorCode, detail: string): void => {
+      door.refuse(connection, reason, detail);
+      stream.destroy();
+    };
+    const loginTimer = setTimeout(() => {
+      if (!connection.loggedIn) end('MQTT_LOGIN_TIMEOUT', `no login in ${options.loginTimeoutMs} ms`);
+    }, options.loginTimeoutMs);
+    stream.once('close', () => {
+      clearTimeout(loginTimer);
+      connections.delete(connection);
+      presence.leave(connection);
+      traffic.connected(presence.size());
+    });
+    const client = aedes.handle(stream) as ClientInternals;
+    connectionOf.set(client, connection);
+    guardParser(client._parser, {
+      limitBytes: () => (connection.loggedIn ? options.maxPacketBytes : options.maxPacketBytesBeforeLogin),
+      onOversize: (bytes) => end('MQTT_PACKET_SIZE', `a packet of ${bytes} bytes`),
+      onThrow: (error) => end('MQTT_PROTOCOL', errorText(error)),
+    });
+  }
+
+  function disconnect(ref: DeviceRef): number {
+    const clientId = clientIdOf(ref);
+    const own = [...connections].filter((connection) => connection.ref && clientIdOf(connection.ref) === clientId);
+    for (const connection of own) connection.stream.destroy();
+    return own.length;
+  }
+
+  async function stop(): Promise<void> {
+    for (const listener of listeners) listener.stop();
+    stopping = true;
+    const left = await traffic.idle(options.stopTimeoutMs);
+    if (left > 0) logger.warn({ unacknowledged: left }, 'stopped with publishes that were not acknowledged');
+    await closeStreams(
+      [...connections].map((connection) => connection.stream),
+      CLOSE_GRACE_MS,
+    );
+    await new Promise<void>((resolve) => aedes.close(resolve));
+    traffic.stop();
+  }
+
+  function stopOnce(): Promise<void> {
+    stopped ??= stop();
+    return stopped;
+  }
+
+  return {
+    async start() {
+      traffic.start();
+      await aedes.listen();
+      try {
+        for (const listener of listeners) ports[listener.name] = await listener.start(accept);
+      } catch (error) {
+        await stopOnce();
+        throw error;
+      }
+    },
+    stop: stopOnce,
+    ports: () => ({ ...ports }),
+    stats: () => ({
+      connections: presence.size(),
+      streams: connections.size,
+      ...traffic.stats(),
+      refused: door.stats().refused,
+      logLinesSuppressed: door.stats().suppressed,
+      retained: retained.size(),
+      retainedBytes: retained.bytes(),
+    }),
+    connections: presence.connections,
+    onPresence: presence.subscribe,
+    disconnect,
+    publishTo,
+    accept,
+  };
+}

@@ -1,0 +1,54 @@
+/** Limits of the broker. Each has a unit, a default and the reason for it; `docs/broker.md` shows them to users. */
+
+export interface BrokerOptions {
+  /** Address of the plain TCP listener. Loopback by default: without TLS the secret travels readable. */
+  readonly host: string;
+  /** TCP port; 0 = any free one, see `ports()`. */
+  readonly port: number;
+  /** Open sockets, before and after login. About 20 KB each. */
+  readonly maxConnections: number;
+  /** From the first byte of TCP to the CONNACK. Silent sockets and slow CONNECTs end here. */
+  readonly loginTimeoutMs: number;
+  /** How long a socket may refuse to take bytes before it is closed. Aedes' own 60 s would hold commands that long. */
+  readonly drainTimeoutMs: number;
+  /** A shorter keep-alive is a flood of pings. */
+  readonly keepaliveMinS: number;
+  /** A longer one (or 0 = none) leaves dead connections standing as if they were alive. */
+  readonly keepaliveMaxS: number;
+  /** Whoever has not logged in gets this much memory. A CONNECT with all its fields takes about 200 bytes. */
+  readonly maxPacketBytesBeforeLogin: number;
+  /** Larger packets close the connection. Twice the largest payload, so that a payload too large is quarantined instead. */
+  readonly maxPacketBytes: number;
+  readonly maxWillBytes: number;
+  /** Retained messages held in memory: four channels a device, so 10,000 devices. */
+  readonly maxRetained: number;
+  /** Bytes of retained payloads held in memory. */
+  readonly maxRetainedBytes: number;
+  /** Messages to one device that its socket has not taken yet; more are refused, not queued. */
+  readonly maxPendingPerDevice: number;
+  /** A bad connection writes this many log lines; the rest is only counted. */
+  readonly maxLogLinesPerConnection: number;
+  /** All bad connections together write this many log lines a second. */
+  readonly maxLogLinesPerSecond: number;
+  /** How long `stop` waits for deliveries under way, so that they are still acknowledged. */
+  readonly stopTimeoutMs: number;
+}
+
+export const DEFAULT_BROKER_OPTIONS: BrokerOptions = {
+  host: '127.0.0.1',
+  port: 1883,
+  maxConnections: 20_000,
+  loginTimeoutMs: 8_000,
+  drainTimeoutMs: 3_000,
+  keepaliveMinS: 5,
+  keepaliveMaxS: 1_200,
+  maxPacketBytesBeforeLogin: 4 * 1024,
+  maxPacketBytes: 256 * 1024,
+  maxWillBytes: 4 * 1024,
+  maxRetained: 40_000,
+  maxRetainedBytes: 64 * 1024 * 1024,
+  maxPendingPerDevice: 64,
+  maxLogLinesPerConnection: 5,
+  maxLogLinesPerSecond: 100,
+  stopTimeoutMs: 5_000,
+};
