@@ -132,9 +132,11 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
         .catch((error: unknown) => client.conn.destroy(asAppError(error)));
     },
     authorizePublish(client, packet, done) {
-      // Wills that our own stop sets off are not news of the devices; what is published now is sent again later.
-      if (!client || stopping) done(new AppError('NOT_READY', 'the broker is stopping'));
-      else safely(client, done, () => uplink(known(client), packet, done));
+      // No answer while stopping: what is under way is still acknowledged on this connection before it is closed, what
+      // comes now is sent again later, and wills that our own stop sets off are no news of the devices.
+      if (stopping) return;
+      if (client) safely(client, done, () => uplink(known(client), packet, done));
+      else done(new AppError('MQTT_TOPIC', 'published by nobody'));
     },
     authorizeSubscribe(client, subscription, done) {
       safely(client, done, () => {

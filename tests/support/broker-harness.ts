@@ -125,7 +125,7 @@ export function peerOn(stream: Duplex): Peer {
 
 /** Two ends of a byte stream in memory; as with a socket, an end that is destroyed takes the other with it. */
 function streamPair(): [Duplex, Duplex] {
-  const [one, other] = duplexPair();
+  const [one, other] = duplexPair({ allowHalfOpen: false });
   one.once('close', () => other.destroy());
   other.once('close', () => one.destroy());
   return [one, other];
