@@ -28,7 +28,7 @@ export const OUTLOOK_PROBABILITIES = [
 /** A trend must explain this many noise variances more than a level that stays; healthy noise with slow weather does not. */
 const MIN_EVIDENCE = 30;
 /** Share of the way from the baseline to the limit that must be gone before anything is said. */
-const MIN_PROGRESS = 0.15;
+const MIN_PROGRESS = 0.2;
 /** The last blocks must stand this many standard deviations above the baseline. */
 const MIN_RISE_SIGMA = 4;
 const MIN_BLOCKS = 8;
@@ -38,8 +38,11 @@ const MIN_RISING_BLOCKS = 4;
 const NOISE_FLOOR_SHARE = 0.005;
 /** Curves further away than this many times the observed wear count as this far. */
 const FARTHEST = 30;
-/** Wear does not keep exactly to its curve: standard deviation of the rest, as a share. */
-const FUTURE_SCATTER = 0.08;
+/** Wear does not keep exactly to its curve: standard deviation of the rest, as a share, at the limit and far from it. */
+const SCATTER_NEAR = 0.1;
+const SCATTER_FAR = 0.35;
+/** The curves only approximate the true one, so evidence between them counts by this share. */
+const TRUST_IN_FIT = 0.5;
 
 interface Shape {
   /** Share of today's wear at a share of today's age since onset, both 0..1. */
@@ -56,7 +59,15 @@ const exponential = (growth: number): Shape => ({
   wearAt: (age) => Math.expm1(growth * age) / Math.expm1(growth),
   ageAt: (times) => Math.log1p(Math.expm1(growth) * times) / growth,
 });
-const SHAPES: readonly Shape[] = [power(1), power(1.5), power(2), power(3), exponential(2), exponential(4)];
+const SHAPES: readonly Shape[] = [
+  power(1),
+  power(1.5),
+  power(2),
+  power(3),
+  exponential(2),
+  exponential(4),
+  exponential(6),
+];
 
 /** Standard normal deviates in the middle of ten equal slices: uncertainty of one curve's size. */
 const DEVIATES = [-1.645, -1.036, -0.674, -0.385, -0.126, 0.126, 0.385, 0.674, 1.036, 1.645] as const;
@@ -170,15 +181,17 @@ function crossingQuantiles(
   const last = at[at.length - 1] as number;
   const crossings: { remaining: number; weight: number }[] = [];
   for (const curve of curves) {
-    const weight = Math.exp((-independence * (curve.squares - leastSquares)) / (2 * variance));
+    const weight = Math.exp((-TRUST_IN_FIT * independence * (curve.squares - leastSquares)) / (2 * variance));
     if (weight < 1e-4) continue;
     const error = curve.errorPerNoise * Math.sqrt(variance / independence);
     DEVIATES.forEach((deviate, i) => {
       const wear = Math.max(1e-9, curve.wear + deviate * error);
       const age = last - curve.onset;
+      const progress = Math.min(1, curve.wear / (limit - curve.base));
       const whole = Math.min(FARTHEST, curve.shape.ageAt(Math.max(0, (limit - curve.base) / wear)));
       // The scatter of the future is independent of the error of the past: taken in another order of the deviates.
-      const scatter = Math.exp(FUTURE_SCATTER * (DEVIATES[(i * 3 + 4) % DEVIATES.length] as number));
+      const spread = SCATTER_NEAR + (SCATTER_FAR - SCATTER_NEAR) * (1 - progress);
+      const scatter = Math.exp(spread * (DEVIATES[(i * 3 + 4) % DEVIATES.length] as number));
       crossings.push({ remaining: Math.max(0, (whole - 1) * age * scatter), weight });
     });
   }
