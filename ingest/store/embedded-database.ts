@@ -1,0 +1,202 @@
+/**
+ * The embedded store inside its worker thread. Samples and the log position they belong to are committed in one
+ * transaction, so that a batch is stored once whatever happens between. After an error nobody knows what DuckDB kept
+ * (a full disk has been seen to store what it reported as failed), so the file is closed and opened again, and the
+ * position in it decides what the next try has to do.
+ */
+import { AppError, errorText } from '../../contract/kernel/errors.ts';
+import type { DeviceRef, MessageIdentity } from '../../contract/kernel/ids.ts';
+import type { Position } from '../../contract/ports/telemetry-log.ts';
+import type { RangeQuery, RejectedSample, Series, SeriesQuery } from '../../contract/ports/telemetry-store.ts';
+import { decodeTelemetryEntry } from '../../contract/wire/log-entry.ts';
+import type { TelemetryMessage } from '../../contract/wire/sample.ts';
+import { appendRows, rowsByModel } from './embedded-append.ts';
+import { closeDatabase, fileBytes, type OpenDatabase, openDatabase, restrictFiles } from './embedded-file.ts';
+import { readHasMessage, readLatest, readPage, readSeries } from './embedded-read.ts';
+import { LatestCache } from './latest-values.ts';
+import { SignalKinds, type StorableMessage } from './signal-kinds.ts';
+import {
+  type EntryPack,
+  type LatestValues,
+  type Page,
+  type PageCursor,
+  unpackEntries,
+  type WorkerNotice,
+  type WorkerOperations,
+  type WorkerSetup,
+} from './worker-protocol.ts';
+
+export class EmbeddedDatabase implements WorkerOperations {
+  readonly #setup: WorkerSetup;
+  readonly #notify: (notice: WorkerNotice) => void;
+  readonly #kinds = new SignalKinds();
+  readonly #latest: LatestCache;
+  #opening: Promise<OpenDatabase> | undefined;
+  /** What `#opening` gave. */
+  #database: OpenDatabase | undefined;
+  /** Ends when the file is closed: opening it twice within one process would corrupt it. */
+  #closing: Promise<void> = Promise.resolve();
+  /** Writes follow each other; each waits for this. */
+  #lastWrite: Promise<unknown> = Promise.resolve();
+
+  constructor(setup: WorkerSetup, notify: (notice: WorkerNotice) => void) {
+    this.#setup = setup;
+    this.#notify = notify;
+    this.#latest = new LatestCache(setup.maxLatestDevices);
+  }
+
+  async open(): Promise<void> {
+    await this.#opened();
+  }
+
+  write(messages: readonly TelemetryMessage[], position: Position): Promise<readonly RejectedSample[]> {
+    return this.#inTurn(() => this.#store(messages, position));
+  }
+
+  writeEntries(pack: EntryPack, position: Position): Promise<readonly RejectedSample[]> {
+    return this.#inTurn(async () => {
+      const { position: stored } = await this.#opened();
+      const fresh = unpackEntries(pack).filter((entry) => entry.position > stored);
+      return this.#store(fresh.map(decodeTelemetryEntry), position);
+    });
+  }
+
+  async storedPosition(): Promise<Position> {
+    return (await this.#opened()).position;
+  }
+
+  series(query: SeriesQuery): Promise<readonly Series[]> {
+    return this.#read(async (database) => {
+      const table = database.tables.get(query.model);
+      if (!table) return query.signals.map((signal) => ({ signal, points: [] }));
+      return database.readers.use((connection) => readSeries(connection, table, query));
+    });
+  }
+
+  latest(query: DeviceRef & { model: string }): Promise<LatestValues> {
+    return this.#read(async (database) => {
+      const table = database.tables.get(query.model);
+      if (!table) return new Map();
+      return this.#latest.get(query, () => database.readers.use((connection) => readLatest(connection, table, query)));
+    });
+  }
+
+  page(query: RangeQuery, cursor: PageCursor | undefined): Promise<Page> {
+    return this.#read(async (database) => {
+      const table = database.tables.get(query.model);
+      if (!table) return { boots: [], seqs: [], indexes: [], observedAt: [], receivedAt: [], signals: [] };
+      return database.readers.use((connection) => readPage(connection, table, query, this.#setup.pageRows, cursor));
+    });
+  }
+
+  hasMessage(identity: MessageIdentity & { model: string }): Promise<boolean> {
+    return this.#read(async (database) => {
+      const table = database.tables.get(identity.model);
+      if (!table) return false;
+      return database.readers.use((connection) => readHasMessage(connection, table, identity));
+    });
+  }
+
+  ping(): Promise<void> {
+    return this.#read(async (database) => {
+      await database.readers.use((connection) => connection.run('SELECT 1'));
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#lastWrite.catch(() => undefined); // Its caller heard of the error.
+    await this.#opening?.catch(() => undefined); // It did not open: nothing to close.
+    if (this.#database) this.#closing = closeDatabase(this.#database);
+    this.#opening = undefined;
+    this.#database = undefined;
+    await this.#closing;
+  }
+
+  #opened(): Promise<OpenDatabase> {
+    this.#opening ??= this.#open().catch((error: unknown) => {
+      this.#opening = undefined;
+      throw error;
+    });
+    return this.#opening;
+  }
+
+  async #open(): Promise<OpenDatabase> {
+    await this.#closing;
+    const database = await openDatabase(this.#setup);
+    this.#kinds.clear();
+    this.#latest.clear();
+    for (const [model, { columns }] of database.tables.models()) {
+      this.#kinds.load(
+        model,
+        columns.map(({ signal, kind }) => [signal, kind] as const),
+      );
+    }
+    this.#database = database;
+    return database;
+  }
+
+  #inTurn<T>(write: () => Promise<T>): Promise<T> {
+    const result = this.#lastWrite.then(write, write);
+    this.#lastWrite = result;
+    return result;
+  }
+
+  async #store(messages: readonly TelemetryMessage[], position: Position): Promise<readonly RejectedSample[]> {
+    const database = await this.#opened();
+    const { storable, rejected } = this.#kinds.plan(messages);
+    // A batch that is stored already is only planned: its refusals are the same, in case they were lost the last time.
+    if (position <= database.position) return rejected;
+    try {
+      await this.#commit(database, storable, position);
+    } catch (error) {
+      this.#discard(database, error);
+      throw new AppError('STORE_UNAVAILABLE', errorText(error));
+    }
+    this.#latest.note(storable);
+    restrictFiles(database.path);
+    const samples = storable.reduce((sum, message) => sum + message.samples.length, 0);
+    this.#notify({ kind: 'stored', samples, fileBytes: fileBytes(database.path) });
+    return rejected;
+  }
+
+  async #commit(database: OpenDatabase, storable: readonly StorableMessage[], position: Position): Promise<void> {
+    const { writer, tables } = database;
+    const byModel = rowsByModel(storable);
+    for (const model of byModel.keys()) await tables.ensure(writer, model, this.#kinds.of(model));
+    await writer.run('BEGIN');
+    for (const [model, rows] of byModel) {
+      const table = tables.get(model);
+      if (table) await appendRows(writer, table, rows);
+    }
+    await writer.run('UPDATE progress SET position = $1', [BigInt(position)]);
+    await writer.run('COMMIT');
+    database.position = position;
+  }
+
+  async #read<T>(query: (database: OpenDatabase) => Promise<T>): Promise<T> {
+    const database = await this.#opened();
+    try {
+      return await query(database);
+    } catch (error) {
+      if (error instanceof AppError) throw error;
+      if (isFatal(error)) this.#discard(database, error);
+      throw new AppError('STORE_UNAVAILABLE', errorText(error));
+    }
+  }
+
+  /** Gives the file up; the next call opens it again. */
+  #discard(database: OpenDatabase, error: unknown): void {
+    if (this.#database !== database) return; // Somebody else was faster.
+    this.#notify({ kind: 'reopened', reason: errorText(error) });
+    this.#opening = undefined;
+    this.#database = undefined;
+    this.#closing = closeDatabase(database).catch((failure: unknown) => {
+      this.#notify({ kind: 'reopened', reason: `closing failed: ${errorText(failure)}` });
+    });
+  }
+}
+
+/** DuckDB refuses everything after an error that it calls fatal, until the file is opened again. */
+function isFatal(error: unknown): boolean {
+  return /FATAL|invalidated|must be restarted/i.test(errorText(error));
+}

@@ -1,0 +1,117 @@
+/**
+ * The embedded telemetry store: DuckDB in a worker thread, for one machine. One process owns the file. What `write`
+ * confirmed survives kill -9; see docs/stores.md for its schema and limits.
+ */
+import type { Logger, Metrics } from '../../contract/ports/services.ts';
+import type { RangeQuery, StoredSample, TelemetryStore } from '../../contract/ports/telemetry-store.ts';
+import type { SignalValue } from '../../contract/wire/payloads.ts';
+import { checkRange, checkSeries } from './queries.ts';
+import { spawnWorker } from './spawn-worker.ts';
+import { meterWrite } from './store-meter.ts';
+import { WorkerLink } from './worker-link.ts';
+import {
+  type EmbeddedLimits,
+  type Page,
+  type PageCursor,
+  packEntries,
+  type WorkerNotice,
+  type WorkerSetup,
+} from './worker-protocol.ts';
+
+export interface EmbeddedStoreDeps {
+  /** Folder of its own for the file; made when missing, mode 0700. */
+  readonly directory: string;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+}
+
+export type EmbeddedStoreOptions = Partial<EmbeddedLimits>;
+
+export const DEFAULT_EMBEDDED_LIMITS: EmbeddedLimits = {
+  memoryLimitMb: 256,
+  walLimitMb: 128,
+  spillLimitMb: 4_096,
+  readers: 2,
+  maxWaitingQueries: 256,
+  maxLatestDevices: 10_000,
+  pageRows: 2_000,
+};
+
+type EmbeddedStore = TelemetryStore & Required<Pick<TelemetryStore, 'writeEntries'>>;
+
+/**
+ * The store over `directory`. `start` throws DATA_DIR_LOCKED when another process has the file open.
+ * `series`, `latest`, `export` and `hasMessage` answer while a write runs.
+ */
+export function createEmbeddedStore(deps: EmbeddedStoreDeps, options: EmbeddedStoreOptions = {}): EmbeddedStore {
+  const { directory, logger, metrics } = deps;
+  const setup: WorkerSetup = { ...DEFAULT_EMBEDDED_LIMITS, ...options, directory };
+  const link = new WorkerLink(
+    () => spawnWorker('embedded-worker', import.meta.url, { name: 'presage-store', workerData: setup }),
+    (notice) => report(notice, logger, metrics),
+  );
+  const write: EmbeddedStore['write'] = (messages, position) =>
+    meterWrite(metrics, 'embedded', () => link.call('write', [messages, position]));
+
+  return {
+    start: () => link.open(),
+    stop: () => link.close(),
+    ping: () => link.call('ping', []),
+    write,
+    writeEntries(entries, position) {
+      const pack = packEntries(entries);
+      const transfer = [pack.bytes, pack.ends, pack.positions, pack.receivedAt].map(({ buffer }) => buffer);
+      return meterWrite(metrics, 'embedded', () =>
+        link.call('writeEntries', [pack, position], transfer as ArrayBuffer[]),
+      );
+    },
+    storedPosition: () => link.call('storedPosition', []),
+    async series(query) {
+      checkSeries(query);
+      return link.call('series', [query]);
+    },
+    latest: (query) => link.call('latest', [query]),
+    export: (query) => exportPages(link, query),
+    hasMessage: (identity) => link.call('hasMessage', [identity]),
+  };
+}
+
+/** A page is fetched when the one before has been consumed: the reader's pace is the worker's. */
+async function* exportPages(link: WorkerLink, query: RangeQuery): AsyncGenerator<StoredSample> {
+  checkRange(query);
+  let cursor: PageCursor | undefined;
+  do {
+    const page: Page = await link.call('page', [query, cursor]);
+    for (let row = 0; row < page.boots.length; row++) yield sampleOf(query, page, row);
+    cursor = page.next;
+  } while (cursor);
+}
+
+function sampleOf({ tenant, device }: RangeQuery, page: Page, row: number): StoredSample {
+  const signals: Record<string, SignalValue> = {};
+  for (const { signal, values } of page.signals) {
+    const value = values[row];
+    if (value !== null && value !== undefined) signals[signal] = value;
+  }
+  return {
+    tenant,
+    device,
+    boot: page.boots[row] as string,
+    seq: page.seqs[row] as number,
+    index: page.indexes[row] as number,
+    observedAt: page.observedAt[row] as number,
+    receivedAt: page.receivedAt[row] as number,
+    signals,
+  };
+}
+
+function report(notice: WorkerNotice, logger: Logger, metrics: Metrics): void {
+  const engine = { engine: 'embedded' };
+  if (notice.kind === 'reopened') {
+    metrics.count('presage_store_reopened_total', 'Times the store was opened again after an error', engine);
+    logger.error({ reason: notice.reason }, 'the embedded store is opened again');
+    return;
+  }
+  metrics.count('presage_store_samples_total', 'Samples stored', engine, notice.samples);
+  metrics.gauge('presage_store_bytes', 'Size of the store on disk', notice.fileBytes, engine);
+}

@@ -1,0 +1,133 @@
+/**
+ * What the embedded store's event-loop side and its worker thread say to each other: calls by number, answers by number.
+ * Everything here survives a structured clone.
+ */
+import type { DeviceRef, MessageIdentity } from '../../contract/kernel/ids.ts';
+import type { LoggedEntry, Position } from '../../contract/ports/telemetry-log.ts';
+import type { RangeQuery, RejectedSample, Series, SeriesQuery } from '../../contract/ports/telemetry-store.ts';
+import type { SignalValue } from '../../contract/wire/payloads.ts';
+import type { TelemetryMessage } from '../../contract/wire/sample.ts';
+
+export interface EmbeddedLimits {
+  /** DuckDB's own memory. */
+  readonly memoryLimitMb: number;
+  /** Size of the write-ahead log at which it is folded into the file; also what a restart after a crash replays. */
+  readonly walLimitMb: number;
+  /** Disk space for sorts that do not fit into memory. */
+  readonly spillLimitMb: number;
+  /** Queries at once. Each holds a thread of the process-wide pool that file syncs need too. */
+  readonly readers: number;
+  /** Queries that may wait for a reader. */
+  readonly maxWaitingQueries: number;
+  /** Devices whose latest values stay in memory; the least recently asked is forgotten first. */
+  readonly maxLatestDevices: number;
+  /** Samples of one page of an export. */
+  readonly pageRows: number;
+}
+
+export interface WorkerSetup extends EmbeddedLimits {
+  readonly directory: string;
+}
+
+/** Telemetry entries of a log batch side by side: one copy of the bytes, moved to the worker. */
+export interface EntryPack {
+  readonly bytes: Uint8Array;
+  /** Where the body of each entry ends in `bytes`. */
+  readonly ends: Uint32Array;
+  readonly positions: Float64Array;
+  readonly receivedAt: Float64Array;
+  readonly tenants: readonly string[];
+  readonly devices: readonly string[];
+  readonly models: readonly string[];
+}
+
+/** Where an export goes on. */
+export interface PageCursor {
+  /** Device time to read from. */
+  readonly from: number;
+  /** How much time to look at in one query; follows the density of the data. */
+  readonly widthMs: number;
+  /** The last sample given out, when there may be more of the same time. */
+  readonly after?: { readonly boot: string; readonly seq: number; readonly index: number };
+}
+
+/** Samples column by column, in order. */
+export interface Page {
+  readonly boots: readonly string[];
+  readonly seqs: readonly number[];
+  readonly indexes: readonly number[];
+  readonly observedAt: readonly number[];
+  readonly receivedAt: readonly number[];
+  readonly signals: readonly { readonly signal: string; readonly values: readonly (SignalValue | null)[] }[];
+  /** Absent after the last page. */
+  readonly next?: PageCursor;
+}
+
+export type LatestValues = ReadonlyMap<string, { observedAt: number; value: SignalValue }>;
+
+/** Every call that the worker answers. */
+export interface WorkerOperations {
+  open(): Promise<void>;
+  write(messages: readonly TelemetryMessage[], position: Position): Promise<readonly RejectedSample[]>;
+  writeEntries(pack: EntryPack, position: Position): Promise<readonly RejectedSample[]>;
+  storedPosition(): Promise<Position>;
+  series(query: SeriesQuery): Promise<readonly Series[]>;
+  latest(query: DeviceRef & { model: string }): Promise<LatestValues>;
+  page(query: RangeQuery, cursor: PageCursor | undefined): Promise<Page>;
+  hasMessage(identity: MessageIdentity & { model: string }): Promise<boolean>;
+  ping(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface WorkerCall {
+  readonly id: number;
+  readonly operation: keyof WorkerOperations;
+  readonly args: readonly unknown[];
+}
+
+export type WorkerAnswer =
+  | { readonly id: number; readonly value: unknown }
+  | { readonly id: number; readonly failure: { readonly code: string; readonly message: string } }
+  /** Not an answer: something to count or to log. */
+  | { readonly notice: WorkerNotice };
+
+export type WorkerNotice =
+  | { readonly kind: 'reopened'; readonly reason: string }
+  | { readonly kind: 'stored'; readonly samples: number; readonly fileBytes: number };
+
+/** Copies the telemetry entries of a batch into one pack; entries of other kinds are left out. */
+export function packEntries(entries: readonly LoggedEntry[]): EntryPack {
+  const telemetry = entries.filter((entry) => entry.kind === 'telemetry');
+  const ends = new Uint32Array(telemetry.length);
+  let end = 0;
+  telemetry.forEach((entry, i) => {
+    end += entry.body.byteLength;
+    ends[i] = end;
+  });
+  const bytes = new Uint8Array(end);
+  telemetry.forEach((entry, i) => {
+    bytes.set(entry.body, i === 0 ? 0 : ends[i - 1]);
+  });
+  return {
+    bytes,
+    ends,
+    positions: Float64Array.from(telemetry, (entry) => entry.position),
+    receivedAt: Float64Array.from(telemetry, (entry) => entry.receivedAt),
+    tenants: telemetry.map((entry) => entry.tenant),
+    devices: telemetry.map((entry) => entry.device),
+    models: telemetry.map((entry) => entry.model),
+  };
+}
+
+/** The entries of a pack again; their bodies are views into its bytes. */
+export function unpackEntries(pack: EntryPack): LoggedEntry[] {
+  return pack.tenants.map((tenant, i) => ({
+    kind: 'telemetry',
+    tenant,
+    device: pack.devices[i] as string,
+    model: pack.models[i] as string,
+    receivedAt: pack.receivedAt[i] as number,
+    position: pack.positions[i] as number,
+    body: pack.bytes.subarray(i === 0 ? 0 : pack.ends[i - 1], pack.ends[i]),
+  }));
+}

@@ -1,0 +1,248 @@
+/** The embedded store: the conformance suite, and what only a file can suffer. */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { DuckDBInstance } from '@duckdb/node-api';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { LoggedEntry } from '../../contract/ports/telemetry-log.ts';
+import { createEmbeddedStore } from '../../ingest/store/embedded.ts';
+import { checkTelemetryStore } from '../checks/telemetry-store.checks.ts';
+import { findBinary } from '../support/binaries.ts';
+import {
+  BASE_TIME_MS,
+  exported,
+  message,
+  recordingMetrics,
+  silentLogger,
+  storedForm,
+} from '../support/store-samples.ts';
+import { batchAt, MESSAGES_PER_BATCH, WRITER_DEVICE } from '../support/store-writer-process.ts';
+
+const WRITER = fileURLToPath(new URL('../support/store-writer-process.ts', import.meta.url));
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+
+checkTelemetryStore('embedded (DuckDB)', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'presage-store-'));
+  const store = createEmbeddedStore({ directory, logger: silentLogger, metrics: recordingMetrics() });
+  await store.start();
+  return {
+    store,
+    async stop() {
+      await store.stop();
+      rmSync(directory, { recursive: true });
+    },
+  };
+});
+
+describe('embedded store', () => {
+  let folder: string;
+  let directory: string;
+  let metrics: ReturnType<typeof recordingMetrics>;
+  let opened: ReturnType<typeof createEmbeddedStore>[] = [];
+
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'presage-store-'));
+    directory = join(folder, 'store');
+    metrics = recordingMetrics();
+  });
+  afterEach(async () => {
+    await Promise.all(opened.map((store) => store.stop()));
+    opened = [];
+    rmSync(folder, { recursive: true });
+  });
+
+  async function openStore(options: Parameters<typeof createEmbeddedStore>[1] = {}) {
+    const store = createEmbeddedStore({ directory, logger: silentLogger, metrics }, options);
+    opened.push(store);
+    await store.start();
+    return store;
+  }
+
+  const first = message({ device: 'd', seq: 1, samples: [[BASE_TIME_MS, { compressorCurrentA: 1, doorOpen: true }]] });
+  const second = message({ device: 'd', seq: 2, samples: [[BASE_TIME_MS + 1, { compressorCurrentA: 2 }]] });
+
+  it('keeps position, samples and signal types when it is opened again', async () => {
+    const before = await openStore();
+    expect(await before.storedPosition()).toBe(0);
+    await before.write([first], 42);
+    await before.stop();
+    const after = await openStore();
+    expect(await after.storedPosition()).toBe(42);
+    await after.write([second], 43);
+    expect(await exported(after, { device: 'd' })).toEqual(storedForm([first, second]));
+    const latest = await after.latest({ tenant: 'acme', device: 'd', model: 'refrigerator' });
+    expect(latest.get('doorOpen')).toEqual({ observedAt: BASE_TIME_MS, value: true });
+    const wrong = message({ device: 'd', seq: 3, samples: [[BASE_TIME_MS, { doorOpen: 'yes' }]] });
+    expect((await after.write([wrong], 44)).length).toBe(1);
+  });
+
+  it('ignores a batch that ends at or before the stored position', async () => {
+    const store = await openStore();
+    await store.write([first], 10);
+    await store.write([second], 10);
+    await store.write([second], 9);
+    expect(await exported(store, { device: 'd' })).toEqual(storedForm([first]));
+    expect(await store.storedPosition()).toBe(10);
+  });
+
+  it('moves the position with an empty batch', async () => {
+    const store = await openStore();
+    await store.write([], 7);
+    await store.writeEntries([], 8);
+    expect(await store.storedPosition()).toBe(8);
+  });
+
+  it('decodes log entries itself, leaves the caller its buffers and skips what is stored', async () => {
+    const store = await openStore();
+    const entry = (position: number, seq: number, kind: LoggedEntry['kind'] = 'telemetry'): LoggedEntry => ({
+      kind,
+      tenant: 'acme',
+      device: 'd',
+      model: 'refrigerator',
+      receivedAt: BASE_TIME_MS + 9,
+      position,
+      body: Buffer.from(
+        JSON.stringify({ boot: 'b', seq, t: BASE_TIME_MS, s: [null, [5, { compressorCurrentA: seq }]] }),
+      ),
+    });
+    const entries = [entry(100, 1), entry(150, 2, 'birth'), entry(200, 3)];
+    expect(await store.writeEntries(entries.slice(0, 2), 150)).toEqual([]);
+    expect(await store.writeEntries(entries, 200)).toEqual([]);
+    expect(entries[0]?.body.byteLength).toBeGreaterThan(0);
+    const found = await exported(store, { device: 'd' });
+    expect(found.map(({ seq, index, observedAt }) => [seq, index, observedAt])).toEqual([
+      [1, 1, BASE_TIME_MS + 5],
+      [3, 1, BASE_TIME_MS + 5],
+    ]);
+  });
+
+  it('keeps its files to their owner, whatever the umask', async () => {
+    const umask = process.umask(0);
+    try {
+      const store = await openStore();
+      await store.write([first], 1);
+      expect(statSync(directory).mode & 0o777).toBe(0o700);
+      const modes = readdirSync(directory).map((file) => [file, statSync(join(directory, file)).mode & 0o777]);
+      expect(modes.length).toBe(2);
+      expect(modes.every(([, mode]) => mode === 0o600)).toBe(true);
+    } finally {
+      process.umask(umask);
+    }
+  });
+
+  it('gives queries no way to other files', async () => {
+    const store = await openStore();
+    await store.write([first], 1);
+    await store.stop();
+    const settings = { enable_external_access: 'false', lock_configuration: 'true' };
+    const instance = await DuckDBInstance.create(join(directory, 'telemetry.duckdb'), settings);
+    const connection = await instance.connect();
+    await expect(connection.run("SELECT * FROM read_csv('/etc/passwd')")).rejects.toThrow(/disabled/);
+    await expect(connection.run('SET enable_external_access = true')).rejects.toThrow();
+    const table = await connection.runAndReadAll('SELECT model, signal FROM models JOIN signals ON id = model_id');
+    expect(table.getRows()).toEqual([
+      ['refrigerator', 'compressorCurrentA'],
+      ['refrigerator', 'doorOpen'],
+    ]);
+    connection.closeSync();
+    instance.closeSync();
+  });
+
+  it('refuses calls before start and after stop, and stops twice without harm', async () => {
+    const store = await openStore();
+    await store.stop();
+    await store.stop();
+    await expect(store.ping()).rejects.toThrow(/not started/);
+    await store.start();
+    await store.ping();
+  });
+
+  it('goes on after it was handed nonsense', async () => {
+    const store = await openStore();
+    await store.write([first], 1);
+    const bad = { ...second, samples: null } as unknown as typeof second;
+    await expect(store.write([bad], 2)).rejects.toThrow();
+    await store.write([second], 2);
+    expect(await exported(store, { device: 'd' })).toEqual(storedForm([first, second]));
+  });
+
+  describe('with a writer in another process', () => {
+    let writers: ChildProcess[] = [];
+    afterEach(() => {
+      for (const writer of writers) writer.kill('SIGKILL');
+      writers = [];
+    });
+
+    function startWriter(count: number, command = process.execPath, prefix: readonly string[] = []): Writer {
+      const args = [...prefix, '--import', 'tsx', WRITER, directory, String(count)];
+      const process_ = spawn(command, args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'inherit'] });
+      writers.push(process_);
+      return { process: process_, lines: createInterface(process_.stdout)[Symbol.asyncIterator]() };
+    }
+
+    async function expectExactly(position: number): Promise<void> {
+      const store = await openStore();
+      expect(await store.storedPosition()).toBe(position);
+      const expected = Array.from({ length: position }, (_, i) => batchAt(i + 1)).flat();
+      const found = await exported(store, { device: WRITER_DEVICE, model: 'written' });
+      expect(found.length).toBe(position * MESSAGES_PER_BATCH * 10);
+      expect(found).toEqual(storedForm(expected));
+    }
+
+    it('loses and doubles nothing when the process is killed, three times over', async () => {
+      let acknowledged = 0;
+      for (const kills of [30, 45, 70]) {
+        const writer = startWriter(100_000);
+        for (let lines = 0; lines < kills; lines++)
+          acknowledged = Number(/^stored (\d+)$/.exec(await lineOf(writer))?.[1]);
+        writer.process.kill('SIGKILL');
+        for await (const line of { [Symbol.asyncIterator]: () => writer.lines }) {
+          acknowledged = Number(/^stored (\d+)$/.exec(line)?.[1] ?? acknowledged);
+        }
+      }
+      const store = await openStore();
+      const position = (await store.storedPosition()) ?? 0;
+      await store.stop();
+      // The last batch may have been committed without its acknowledgement being seen.
+      expect(position - acknowledged).toBeGreaterThanOrEqual(0);
+      expect(position - acknowledged).toBeLessThanOrEqual(1);
+      await expectExactly(position);
+    });
+
+    it('tells who holds the file when a second process wants it', async () => {
+      const writer = startWriter(100_000);
+      await lineOf(writer);
+      await expect(openStore()).rejects.toMatchObject({ code: 'DATA_DIR_LOCKED' });
+    });
+
+    const prlimit = findBinary('prlimit');
+    it.skipIf(!prlimit)(
+      'says that it is unavailable when the disk is full, and goes on by itself when it is not',
+      async () => {
+        const limited = ['-c', 'trap "" XFSZ; ulimit -S -f 4096; exec "$0" "$@"', process.execPath];
+        const writer = startWriter(400, '/bin/sh', limited);
+        let line = await lineOf(writer);
+        while (line.startsWith('stored')) line = await lineOf(writer);
+        expect(line).toBe('failed STORE_UNAVAILABLE');
+        execFileSync(prlimit ?? '', ['--pid', String(writer.process.pid), '--fsize=unlimited']);
+        while (line !== 'stored 400') line = await lineOf(writer);
+        await new Promise((resolve) => writer.process.once('exit', resolve));
+        await expectExactly(400);
+      },
+    );
+  });
+});
+
+interface Writer {
+  readonly process: ChildProcess;
+  readonly lines: AsyncIterator<string>;
+}
+
+async function lineOf(writer: Writer): Promise<string> {
+  const { value, done } = await writer.lines.next();
+  if (done) throw new Error('the writer ended');
+  return value;
+}
