@@ -83,8 +83,8 @@ export interface DeviceClient extends Service {
   send(message: OutgoingMessage): void;
   /** Resolves when the outbox takes another message; rejects when the device gave up or was stopped. */
   room(): Promise<void>;
-  /** Resolves when everything is acknowledged; rejects when the device gave up or was stopped. */
-  drained(): Promise<void>;
+  /** Resolves when at most `maxPending` messages are not acknowledged (default 0); rejects as `room` does. */
+  settled(maxPending?: number): Promise<void>;
   /** Highest message below which everything is acknowledged; `lastSampleAt` is its newest sample. */
   ackedThrough(): OutgoingMessage | undefined;
   /** Messages not acknowledged now. */
@@ -188,8 +188,8 @@ class MqttDevice implements DeviceClient {
     return this.until(() => this.outbox.hasRoom());
   }
 
-  drained(): Promise<void> {
-    return this.until(() => this.outbox.size === 0);
+  settled(maxPending = 0): Promise<void> {
+    return this.until(() => this.outbox.size <= maxPending);
   }
 
   ackedThrough(): OutgoingMessage | undefined {

@@ -62,6 +62,9 @@ const MAX_SAMPLES_PER_FRAME = 250;
 const MAX_SPEED_SAMPLES_PER_FRAME = 48;
 const SAMPLES_PER_FRAME_OF_ALL = 50_000;
 
+/** Lets the next frame be computed while the last one is on its way. */
+const MAX_LAG_MESSAGES = 1;
+
 /** Building opens nothing. `start` resolves once all devices are connected; `done` when the time is played. */
 export function createFleet(deps: FleetDeps, options: FleetOptions): Fleet {
   const end = options.end ?? deps.clock.now();
@@ -72,6 +75,7 @@ export function createFleet(deps: FleetDeps, options: FleetOptions): Fleet {
     end,
     frameMs: options.frameMs ?? defaultFrameMs(deps.devices, options.speed),
     speed: options.speed,
+    maxLagMessages: MAX_LAG_MESSAGES,
     connectConcurrency: options.connectConcurrency ?? 50,
     progressIntervalMs: options.progressIntervalMs ?? 250,
     ...(options.onProgress ? { onProgress: options.onProgress } : {}),

@@ -25,6 +25,8 @@ export interface RunnerOptions {
   readonly end: number;
   readonly frameMs: number;
   readonly speed: Speed;
+  /** A frame begins when no device has more messages open than this; 0 = all of the frame before is acknowledged. */
+  readonly maxLagMessages: number;
   /** Connections opened at once. */
   readonly connectConcurrency: number;
   readonly onProgress?: (progress: RunProgress) => void;
@@ -94,6 +96,7 @@ export function createRunner(
     while (simulatedTime < options.end && !stopping.signal.aborted) {
       const to = Math.min(options.end, simulatedTime + options.frameMs);
       await pacer(to);
+      await allSettled(players, options.maxLagMessages);
       await playFrame(players, to, stopping.signal);
       simulatedTime = to;
       if (options.onProgress && clock.now() - reportedAt >= options.progressIntervalMs) {
@@ -101,7 +104,7 @@ export function createRunner(
         options.onProgress(progress());
       }
     }
-    await Promise.all(players.map((player) => player.client.drained()));
+    await allSettled(players, 0);
   };
   const summarize = (complete: boolean): RunSummary => summaryOf(players, (clock.now() - startedAt) / 1_000, complete);
 
@@ -130,6 +133,10 @@ export function createRunner(
       return stopped;
     },
   };
+}
+
+async function allSettled(players: readonly Player[], maxPending: number): Promise<void> {
+  await Promise.all(players.map((player) => player.client.settled(maxPending)));
 }
 
 /** Opens connections a few at a time: a broker accepts some thousand a second, and a storm only makes them time out. */

@@ -37,8 +37,8 @@ export function vary(random: Random, middle: number, spread: number): number {
   return middle * (1 + spread * boundedGaussian(random));
 }
 
-/** @example roundTo(1.23456, 2) // => 1.23 */
+/** Never −0, which JSON cannot tell from 0. @example roundTo(1.23456, 2) // => 1.23 */
 export function roundTo(value: number, decimals: number): number {
   const scale = 10 ** decimals;
-  return Math.round(value * scale) / scale;
+  return Math.round(value * scale) / scale + 0;
 }

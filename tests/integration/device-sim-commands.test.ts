@@ -1,0 +1,410 @@
+/** `presage sim` and `presage replay` as programs: complete, resumable after kill -9, clear about mistakes. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { CMAPSS_SIGNALS } from '../../contract/devices/turbofan.ts';
+import { type SeedFile, seedFile } from '../../contract/kernel/seed.ts';
+import { HOUR_MS } from '../../contract/kernel/time.ts';
+import { PAYLOADS } from '../../contract/wire/payloads.ts';
+import {
+  type RecordingBroker,
+  type RecordingBrokerOptions,
+  startRecordingBroker,
+} from '../support/recording-broker.ts';
+import { waitFor } from '../support/wait-for.ts';
+
+const PROGRAM = new URL('../support/device-commands.ts', import.meta.url).pathname;
+const SECRET = 'a-secret-of-at-least-22-characters';
+let folder: string;
+const cleanUp: (() => Promise<unknown>)[] = [];
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'presage-sim-'));
+});
+afterEach(async () => {
+  for (const task of cleanUp.splice(0).reverse()) await task();
+  await rm(folder, { recursive: true, force: true });
+});
+
+async function broker(options: RecordingBrokerOptions = { password: SECRET }): Promise<RecordingBroker> {
+  const server = await startRecordingBroker(options);
+  cleanUp.push(() => server.close());
+  return server;
+}
+
+interface Run {
+  readonly child: ChildProcess;
+  readonly ended: Promise<{ code: number | null; stdout: string; stderr: string }>;
+}
+function presage(...args: string[]): Run {
+  const child = spawn(process.execPath, ['--import', 'tsx', PROGRAM, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.on('data', (chunk: Buffer) => {
+    stdout += chunk.toString();
+  });
+  child.stderr.on('data', (chunk: Buffer) => {
+    stderr += chunk.toString();
+  });
+  const ended = once(child, 'close').then(([code]) => ({ code: code as number | null, stdout, stderr }));
+  cleanUp.push(async () => {
+    child.kill('SIGKILL');
+    await ended;
+  });
+  return { child, ended };
+}
+
+const LIVES = [60, 90, 75];
+/** Values with many digits, so that a rounding anywhere would show. */
+const recordedValue = (unit: number, cycle: number, column: number): number =>
+  Math.sin(unit * 7 + cycle * 3 + column) * 10 ** (column % 5);
+async function recordingFile(): Promise<string> {
+  const path = join(folder, 'recording.txt');
+  const lines = LIVES.flatMap((life, u) =>
+    Array.from({ length: life }, (_, c) =>
+      [u + 1, c + 1, ...CMAPSS_SIGNALS.map((_s, i) => recordedValue(u + 1, c + 1, i))].join(' '),
+    ),
+  );
+  await writeFile(path, lines.join('\n'));
+  return path;
+}
+async function seedOf(ids: readonly string[], model = 'turbofan'): Promise<string> {
+  const seed: SeedFile = {
+    tenants: [
+      {
+        id: 'acme',
+        name: 'Acme',
+        centres: [{ id: 'c', name: 'C', timeZone: 'UTC' }],
+        users: [],
+        devices: ids.map((id) => ({ id, model, secret: SECRET })),
+      },
+    ],
+  };
+  const path = join(folder, 'seed.json');
+  await writeFile(path, JSON.stringify(seed));
+  return path;
+}
+const engines = (count = 3): string[] => Array.from({ length: count }, (_, i) => `engine-00${i + 1}`);
+const telemetryOf = (server: RecordingBroker, device: string) =>
+  server.received
+    .filter((message) => message.device === device && message.channel === 'telemetry')
+    .map(({ payload }) => PAYLOADS.telemetry.parse(payload));
+const countTelemetry = (server: RecordingBroker): number =>
+  server.received.filter(({ channel }) => channel === 'telemetry').length;
+
+/** What a server that removes repetitions has in the end: every row once, values equal, one boot, intervals kept. */
+function expectWholeRecording(server: RecordingBroker): void {
+  const ends: number[] = [];
+  LIVES.forEach((life, u) => {
+    const messages = telemetryOf(server, `engine-00${u + 1}`);
+    expect(new Set(messages.map(({ boot }) => boot)).size).toBe(1);
+    const bySeq = new Map<number, string>();
+    for (const message of messages) {
+      const text = JSON.stringify(message);
+      expect(bySeq.get(message.seq) ?? text).toBe(text);
+      bySeq.set(message.seq, text);
+    }
+    const samples = [...bySeq]
+      .sort(([a], [b]) => a - b)
+      .flatMap(([, text]) => {
+        const { t, s } = PAYLOADS.telemetry.parse(JSON.parse(text));
+        return s.map(([offset, signals]) => ({ at: t + offset, signals }));
+      });
+    expect(samples.map(({ signals }) => signals.cycle)).toEqual(Array.from({ length: life }, (_, c) => c + 1));
+    samples.forEach(({ at, signals }, c) => {
+      expect(at - (samples[0]?.at ?? 0)).toBe(c * HOUR_MS);
+      CMAPSS_SIGNALS.forEach((name, i) => {
+        if (signals[name] !== recordedValue(u + 1, c + 1, i))
+          expect.fail(`${name} of cycle ${c + 1}: ${signals[name]}`);
+      });
+    });
+    ends.push((samples[0]?.at ?? 0) + (Math.max(...LIVES) - 1) * HOUR_MS);
+  });
+  expect(new Set(ends).size).toBe(1);
+}
+
+describe('presage replay', () => {
+  it('sends a recording whole and in time order, and says what it did', async () => {
+    const server = await broker();
+    const end = '2026-05-01T00:00:00Z';
+    const run = presage(
+      'replay',
+      await recordingFile(),
+      '--broker',
+      server.url,
+      '--seed',
+      await seedOf(engines()),
+      '--end',
+      end,
+      '--json',
+    );
+    const { code, stdout, stderr } = await run.ended;
+    expect(stderr).toBe('');
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({
+      devices: 3,
+      samplesSent: 225,
+      samplesAcked: 225,
+      samplesResumed: 0,
+      complete: true,
+    });
+    expectWholeRecording(server);
+    const times = server.received
+      .filter(({ channel }) => channel === 'telemetry')
+      .map(({ payload }) => PAYLOADS.telemetry.parse(payload).t);
+    expect(times).toEqual([...times].sort((a, b) => a - b));
+    expect(Math.max(...telemetryOf(server, 'engine-002').flatMap(({ t, s }) => s.map(([o]) => t + o)))).toBe(
+      Date.parse(end),
+    );
+  });
+
+  it('takes some units and a share of their lives, in messages of the size asked for', async () => {
+    const server = await broker();
+    const run = presage(
+      'replay',
+      await recordingFile(),
+      '--broker',
+      server.url,
+      '--seed',
+      await seedOf(['x-001', 'x-002', 'x-003']),
+      ...'--prefix x- --units 2-3 --until-fraction 0.2 --batch 4'.split(' '),
+    );
+    const { code, stdout, stderr } = await run.ended;
+    expect(code, stderr).toBe(0);
+    expect(stdout).toMatch(/^2 devices, 33 samples sent, 33 acknowledged, 0 messages resent/);
+    expect(stderr).toMatch(/shift: cycle 0 of the recording is /);
+    expect(telemetryOf(server, 'x-001')).toEqual([]);
+    expect(telemetryOf(server, 'x-002').map(({ s }) => s.length)).toEqual([4, 4, 4, 4, 2]);
+  });
+
+  it.each([7, 23])(
+    'goes on after kill -9 with the same identities, and nothing is missing (%d messages in)',
+    async (killAfter) => {
+      const server = await broker();
+      const state = join(folder, 'state.json');
+      const args = [
+        'replay',
+        await recordingFile(),
+        '--broker',
+        server.url,
+        '--seed',
+        await seedOf(engines()),
+        '--state',
+        state,
+        '--json',
+        ...'--speed 40 --batch 3'.split(' '),
+      ];
+      const first = presage(...args);
+      await waitFor('part of the recording', () => countTelemetry(server) >= killAfter);
+      first.child.kill('SIGKILL');
+      await first.ended;
+      const before = countTelemetry(server);
+      expect(before).toBeLessThan(75);
+      const { code, stdout, stderr } = await presage(...args).ended;
+      expect(code, stderr).toBe(0);
+      expect(JSON.parse(stdout)).toMatchObject({ complete: true });
+      expectWholeRecording(server);
+      expect((await stat(state)).mode & 0o777).toBe(0o600);
+      const again = await presage(...args).ended;
+      expect(JSON.parse(again.stdout)).toMatchObject({ samplesSent: 0, samplesResumed: 225, complete: true });
+    },
+  );
+
+  it('survives a broker that is killed twice', async () => {
+    const server = await broker();
+    const run = presage(
+      'replay',
+      await recordingFile(),
+      '--broker',
+      server.url,
+      '--seed',
+      await seedOf(engines()),
+      ...'--speed 60 --batch 2 --json'.split(' '),
+    );
+    for (const count of [20, 60]) {
+      await waitFor('part of the recording', () => countTelemetry(server) >= count);
+      await server.kill();
+      await server.restart();
+    }
+    const { code, stdout, stderr } = await run.ended;
+    expect(code, stderr).toBe(0);
+    expect(JSON.parse(stdout).reconnects).toBeGreaterThanOrEqual(3);
+    expectWholeRecording(server);
+  });
+
+  it('ends with 1 and the number that is missing when it is interrupted', async () => {
+    const server = await broker();
+    const run = presage(
+      'replay',
+      await recordingFile(),
+      '--broker',
+      server.url,
+      '--seed',
+      await seedOf(engines()),
+      ...'--speed 5 --json'.split(' '),
+    );
+    await waitFor('the beginning', () => countTelemetry(server) >= 3);
+    run.child.kill('SIGINT');
+    const { code, stdout } = await run.ended;
+    expect(code).toBe(1);
+    expect(JSON.parse(stdout)).toMatchObject({ complete: false });
+  });
+
+  it.each([
+    ['a bad recording', ['--units', '1'], '1 1 x\n', /RECORDING_INVALID.*bad\.txt, line 1, column 4/],
+    ['a device without a secret', ['--prefix', 'other-'], undefined, /CONFIG_INVALID.*has no device other-001/],
+    ['an unknown model', ['--model', 'toaster'], undefined, /CONFIG_INVALID.*toaster/],
+    ['a speed of nothing', ['--speed', '0'], undefined, /CONFIG_INVALID.*--speed/],
+    ['a share above 1', ['--until-fraction', '3'], undefined, /CONFIG_INVALID.*--until-fraction/],
+    ['a time without zone', ['--end', '2026-05-01'], undefined, /CONFIG_INVALID.*--end/],
+    ['two sources of secrets', ['--provision'], undefined, /CONFIG_INVALID.*not both/],
+  ])('refuses %s before it sends anything', async (_what, extra, content, words) => {
+    const server = await broker();
+    const path = content === undefined ? await recordingFile() : join(folder, 'bad.txt');
+    if (content !== undefined) await writeFile(path, content);
+    const { code, stderr } = await presage(
+      'replay',
+      path,
+      '--broker',
+      server.url,
+      '--seed',
+      await seedOf(engines()),
+      ...extra,
+    ).ended;
+    expect(stderr).toMatch(words);
+    expect(code).toBe(1);
+    expect(server.received).toEqual([]);
+  });
+});
+
+describe('presage sim', () => {
+  const sim = '--devices 4 --days 2 --faults hpcDegradation:0.5-1.5 --random-seed 3 --json'.split(' ');
+
+  it('creates devices through the API, keeps their secrets, and uses them again', async () => {
+    const server = await broker();
+    const api = await fakeApi();
+    const saved = join(folder, 'fleet.json');
+    const truth = join(folder, 'truth.json');
+    const args = [
+      'sim',
+      '--broker',
+      server.url,
+      '--provision',
+      '--api',
+      api.url,
+      '--token',
+      'good',
+      '--save-seed',
+      saved,
+      '--truth',
+      truth,
+      ...sim,
+    ];
+    const { code, stdout, stderr } = await presage(...args).ended;
+    expect(code, stderr).toBe(0);
+    const summary = JSON.parse(stdout);
+    expect(summary).toMatchObject({
+      devices: 4,
+      complete: true,
+      truth: [{ faultKey: 'hpcDegradation', device: 'sim-0002' }],
+    });
+    expect(JSON.parse(await readFile(truth, 'utf8')).faults).toEqual(summary.truth);
+    expect(JSON.stringify(server.received)).not.toMatch(/hpcDegradation|severity|failsAt/);
+    expect((await stat(saved)).mode & 0o777).toBe(0o600);
+    expect(seedFile.parse(JSON.parse(await readFile(saved, 'utf8'))).tenants[0]?.devices).toHaveLength(4);
+    expect(api.created).toHaveLength(4);
+    const again = await presage(...args).ended;
+    expect(again.code, again.stderr).toBe(0);
+    expect(api.created).toHaveLength(4);
+    const seeded = await presage('sim', '--broker', server.url, '--seed', saved, ...sim).ended;
+    expect(seeded.code, seeded.stderr).toBe(0);
+  });
+
+  it('says which device exists already, and when the token is refused', async () => {
+    const server = await broker();
+    const api = await fakeApi();
+    api.created.push('sim-0003');
+    const base = ['sim', '--broker', server.url, '--provision', '--api', api.url, ...sim];
+    const taken = await presage(...base, '--token', 'good').ended;
+    expect(taken.stderr).toMatch(/CONFLICT.*sim-0003 exists already; choose other names with --prefix/);
+    expect(taken.code).toBe(1);
+    expect((await presage(...base, '--token', 'bad').ended).stderr).toMatch(/UNAUTHENTICATED/);
+    expect(server.received).toEqual([]);
+  });
+
+  it.each([
+    ['too few devices', ['--devices', '9'], /has 2 devices that can be simulated, not 9/],
+    ['an unknown fault', ['--faults', 'rust'], /"rust" is not a fault/],
+    ['a fault without a device', ['--faults', 'refrigerantLeak'], /No healthy refrigerator/],
+    ['chances above the limit', ['--loss', '0.6', '--duplicate', '0.6'], /at most 0\.9/],
+    ['a count that is none', ['--devices', 'many'], /--devices must be a number/],
+  ])('refuses %s', async (_what, extra, words) => {
+    const server = await broker();
+    const { code, stderr } = await presage(
+      'sim',
+      '--broker',
+      server.url,
+      '--seed',
+      await seedOf(engines(2)),
+      '--devices',
+      '2',
+      ...extra,
+    ).ended;
+    expect(stderr).toMatch(words);
+    expect(code).toBe(1);
+    expect(server.received).toEqual([]);
+  });
+});
+
+/** `POST /api/v1/devices` as the API answers it; the first request is told to come back. */
+async function fakeApi(): Promise<{ url: string; created: string[] }> {
+  const created: string[] = [];
+  let busy = true;
+  const server = createServer((request, response) => {
+    let body = '';
+    request.on('data', (chunk: Buffer) => {
+      body += chunk.toString();
+    });
+    request.on('end', () => {
+      const answer = (status: number, value: unknown): void => {
+        response.writeHead(status, {
+          'content-type': 'application/json',
+          ...(status === 429 ? { 'retry-after': '0' } : {}),
+        });
+        response.end(JSON.stringify(value));
+      };
+      if (request.headers.authorization !== 'Bearer good') return answer(401, {});
+      if (busy) {
+        busy = false;
+        return answer(429, {});
+      }
+      const { id, model } = JSON.parse(body) as { id: string; model: string };
+      if (created.includes(id)) return answer(409, {});
+      created.push(id);
+      answer(201, {
+        tenant: 'acme',
+        id,
+        model,
+        centre: 'north',
+        status: 'active',
+        connected: false,
+        createdAt: 1,
+        mqtt: { clientId: `acme.${id}`, username: `acme.${id}`, password: SECRET },
+      });
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  cleanUp.push(async () => {
+    server.closeAllConnections();
+    server.close();
+    await once(server, 'close');
+  });
+  const address = server.address();
+  if (typeof address !== 'object' || address === null) throw new Error('no port');
+  return { url: `http://127.0.0.1:${address.port}`, created };
+}
