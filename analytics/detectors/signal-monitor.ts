@@ -1,0 +1,96 @@
+/**
+ * The production ensemble for one signal in one operating mode: the seasonal residual for what happens now, drift for
+ * what adds up. A single-sample surprise must persist before it counts.
+ */
+import { type DetectorInput, isPresent } from './detector.ts';
+import { type DriftParams, type DriftState, drift, driftingSince } from './drift.ts';
+import {
+  type SeasonalParams,
+  type SeasonalState,
+  seasonalResidual,
+  standardisedResidual,
+} from './seasonal-residual.ts';
+
+export interface MonitorParams {
+  readonly seasonal: SeasonalParams;
+  readonly drift: DriftParams;
+}
+
+/** Plain JSON. */
+export interface MonitorState {
+  readonly seasonal: SeasonalState;
+  readonly drift: DriftState;
+  /** Signed surprises of the samples before this one, newest first, {@link PERSIST_SAMPLES} − 1 of them. */
+  readonly recent: number[];
+}
+
+/** Surprises here carry the sign of the deviation: positive = above what is expected. */
+export interface MonitorResult {
+  /** Surprise of this sample alone. */
+  readonly instant: number;
+  /** The weakest of the last {@link PERSIST_SAMPLES} samples when all deviate the same way, else 0. */
+  readonly persisted: number;
+  readonly drift: number;
+  /** Since when it has been drifting; `undefined` = it is not. */
+  readonly driftSince: number | undefined;
+  readonly expected: number;
+  readonly low: number;
+  readonly high: number;
+}
+
+/** A residual must stay surprising for this many samples of its mode. */
+export const PERSIST_SAMPLES = 3;
+
+export const RESIDUAL_DETECTOR = { name: seasonalResidual.name, version: seasonalResidual.version } as const;
+export const DRIFT_DETECTOR = { name: drift.name, version: drift.version } as const;
+
+export function initMonitor(params: MonitorParams): MonitorState {
+  return {
+    seasonal: seasonalResidual.init(params.seasonal),
+    drift: drift.init(params.drift),
+    recent: new Array<number>(PERSIST_SAMPLES - 1).fill(0),
+  };
+}
+
+/** Judges one sample before it is learned; `undefined` while the residual warms up or the value is missing. */
+export function scoreMonitor(state: MonitorState, input: DetectorInput): MonitorResult | undefined {
+  const residual = seasonalResidual.score(state.seasonal, input);
+  if (residual.kind !== 'scored') return undefined;
+  const slow = drift.score(state.drift, input);
+  const instant = residual.direction === 'up' ? residual.surprise : -residual.surprise;
+  return {
+    instant,
+    persisted: persistedSurprise(state.recent, instant),
+    drift: slow.kind !== 'scored' ? 0 : slow.direction === 'up' ? slow.surprise : -slow.surprise,
+    driftSince: driftingSince(state.drift),
+    expected: residual.expected,
+    low: residual.low,
+    high: residual.high,
+  };
+}
+
+/** Takes the sample in. Drift is always tracked; what counts as normal is learned only from trusted samples. */
+export function learnMonitor(
+  state: MonitorState,
+  input: DetectorInput,
+  result: MonitorResult | undefined,
+  trusted: boolean,
+): void {
+  if (!isPresent(input.value)) return;
+  if (result) {
+    const residual = standardisedResidual(state.seasonal, input);
+    drift.learn(state.drift, { at: input.at, value: residual, context: input.context }, trusted);
+    for (let i = state.recent.length - 1; i > 0; i--) state.recent[i] = state.recent[i - 1] as number;
+    state.recent[0] = result.instant;
+  }
+  seasonalResidual.learn(state.seasonal, input, trusted);
+}
+
+function persistedSurprise(recent: readonly number[], instant: number): number {
+  let weakest = Math.abs(instant);
+  for (const before of recent) {
+    if (before * instant <= 0) return 0;
+    weakest = Math.min(weakest, Math.abs(before));
+  }
+  return instant < 0 ? -weakest : weakest;
+}

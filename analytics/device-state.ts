@@ -1,0 +1,116 @@
+/**
+ * Everything that analytics remembers of one device, as plain JSON: what a checkpoint holds. Its size is bounded by the
+ * number of signals and modes, not by time.
+ */
+import type { BandState } from './alerts/bands.ts';
+import type { EpisodeState } from './alerts/episode.ts';
+import { type ContextState, initContext } from './detectors/context.ts';
+import type { MonitorState } from './detectors/signal-monitor.ts';
+import type { DevicePlan } from './plan.ts';
+
+/** Rises when old states can no longer be continued: such a device starts anew. */
+export const STATE_VERSION = 1;
+
+/** The newest judgement of one signal in one mode; surprises are signed. */
+export interface LastJudgement {
+  at: number;
+  value: number;
+  expected: number;
+  low: number;
+  high: number;
+  point: number;
+  drift: number;
+  driftSince: number | null;
+}
+
+export interface ModeState {
+  readonly monitor: MonitorState;
+  last: LastJudgement | null;
+}
+
+export interface SignalState {
+  /** by operating mode; '' where there is none */
+  readonly modes: Record<string, ModeState>;
+  readonly band: BandState;
+  /** Since when learning has been withheld, and for how many samples. */
+  withheldSince: number | null;
+  withheldSamples: number;
+}
+
+export interface PrognoserState {
+  readonly name: string;
+  readonly version: string;
+  state: unknown;
+  /** by fault key: what was last reported */
+  readonly reported: Record<string, { median: number | null; due: boolean; sample: number }>;
+}
+
+export interface DeviceState {
+  readonly v: typeof STATE_VERSION;
+  readonly model: string;
+  /** Samples taken in. */
+  samples: number;
+  /** Samples that came after a newer one: counted, not scored. */
+  late: number;
+  /** Values outside what is physically possible: the sensor lies. */
+  outOfRange: number;
+  /** Device time of the newest sample. */
+  newestAt: number;
+  /** First intervals of a device that no catalogue describes; its rhythm is fixed once there are enough. */
+  readonly intervals: number[];
+  intervalMs: number | null;
+  /** Values in a signal or mode too many to remember. */
+  overflow: number;
+  context: ContextState | null;
+  /** by signal */
+  readonly signals: Record<string, SignalState>;
+  /** by fault key */
+  readonly episodes: Record<string, EpisodeState>;
+  readonly prognosers: PrognoserState[];
+}
+
+export function initDevice(modelId: string): DeviceState {
+  return {
+    v: STATE_VERSION,
+    model: modelId,
+    samples: 0,
+    late: 0,
+    outOfRange: 0,
+    newestAt: 0,
+    intervals: [],
+    intervalMs: null,
+    overflow: 0,
+    context: null,
+    signals: {},
+    episodes: {},
+    prognosers: [],
+  };
+}
+
+/** The device's scaler, made on first use. */
+export function contextOf(state: DeviceState, plan: DevicePlan): ContextState {
+  state.context ??= initContext(plan.contexts);
+  return state.context;
+}
+
+/**
+ * A stored state that this version can continue, else `undefined`. Our own writer made it inside one transaction, so
+ * version and model are checked and the rest is believed.
+ */
+export function reviveDevice(stored: unknown, modelId: string): DeviceState | undefined {
+  if (typeof stored !== 'object' || stored === null) return undefined;
+  const { v, model } = stored as { v?: unknown; model?: unknown };
+  return v === STATE_VERSION && model === modelId ? (stored as DeviceState) : undefined;
+}
+
+/** Ends a recording: what was learned stays, the clock and open questions start anew. */
+export function startRecording(state: DeviceState): void {
+  state.newestAt = 0;
+  for (const key of Object.keys(state.episodes)) delete state.episodes[key];
+  for (const signal of Object.values(state.signals)) {
+    signal.band.points.length = 0;
+    signal.withheldSince = null;
+    signal.withheldSamples = 0;
+    for (const mode of Object.values(signal.modes)) mode.last = null;
+  }
+}

@@ -1,0 +1,114 @@
+/** Alerts as they leave analytics: an episode's event with its evidence. */
+import type { FailureMode } from '../contract/devices/device-model.ts';
+import type { AlertFinding, Contribution, Evidence } from '../contract/ports/findings.ts';
+import { bandPoints } from './alerts/bands.ts';
+import type { EpisodeEvent, EpisodeState } from './alerts/episode.ts';
+import { stableId } from './alerts/identity.ts';
+import { DRIFT_DETECTOR, RESIDUAL_DETECTOR } from './detectors/signal-monitor.ts';
+import type { DeviceState, LastJudgement } from './device-state.ts';
+import { type Attribution, likelyCauses, rankModes, type SignalEvidence, UNEXPLAINED } from './diagnosis/diagnose.ts';
+import type { DevicePlan } from './plan.ts';
+import type { SampleToScore } from './score-sample.ts';
+import { scoreOf } from './stats/combine.ts';
+
+export interface AlertFacts {
+  readonly state: DeviceState;
+  readonly plan: DevicePlan;
+  readonly sample: SampleToScore;
+  /** `undefined` = unexplained. */
+  readonly mode: FailureMode | undefined;
+  readonly event: EpisodeEvent;
+  readonly episode: EpisodeState;
+  readonly surprise: number;
+  readonly explained: Attribution | undefined;
+  /** All signals that deviate, for the likely causes. */
+  readonly evidence: readonly SignalEvidence[];
+}
+
+const MAX_LINES = 8;
+
+/** The finding of one event. Its id counts the findings of its episode, so a replay gives it again. */
+export function alertFindingOf(facts: AlertFacts): AlertFinding {
+  const { sample, plan, mode, event } = facts;
+  const { episode } = event;
+  return {
+    id: stableId(episode.id, event.kind, episode.findings),
+    kind: event.kind,
+    tenant: sample.ref.tenant,
+    device: sample.ref.device,
+    model: plan.modelId,
+    at: sample.observedAt,
+    position: sample.position,
+    episode: episode.id,
+    faultKey: mode?.code ?? UNEXPLAINED,
+    component: mode?.component ?? 'device',
+    severity: episode.severity,
+    confirmed: episode.confirmed,
+    onset: episode.onset,
+    evidence: evidenceOf(facts),
+  };
+}
+
+function evidenceOf(facts: AlertFacts): Evidence {
+  const { state, plan, surprise, episode } = facts;
+  const because = contributions(facts);
+  const prediction = episode.prediction ?? undefined;
+  const byPrediction = surprise < plan.threshold && prediction !== undefined && episode.due > 0;
+  return {
+    detector: byPrediction ? prediction.method : detectorOf(state, because[0]?.signal),
+    score: scoreOf(surprise),
+    threshold: scoreOf(plan.threshold),
+    because,
+    likelyCauses: likelyCauses(rankModes(plan.modes, facts.evidence, plan.threshold)),
+    ...(prediction ? { prediction } : {}),
+    bands: Object.fromEntries(
+      because.map(({ signal }) => [signal, bandPoints(state.signals[signal]?.band ?? { points: [], count: 0 })]),
+    ),
+  };
+}
+
+/** Deviating signals of this fault key, or, when it was only foreseen, the signals in which the failure mode shows. */
+function contributions(facts: AlertFacts): Contribution[] {
+  const { state, plan, mode, explained } = facts;
+  const shown = (mode?.shows ?? []).map((show) => ({ signal: show.signal, surprise: 0 }));
+  const deviating = explained?.signals ?? [];
+  const lines = [...deviating, ...shown.filter((one) => !deviating.some(({ signal }) => signal === one.signal))];
+  const weightOf = (signal: string): number => mode?.shows.find((show) => show.signal === signal)?.weight ?? 1;
+  const strength = (one: SignalEvidence): number => Math.abs(one.surprise) * weightOf(one.signal);
+  const total = lines.reduce((sum, one) => sum + strength(one), 0);
+  return lines
+    .sort((a, b) => strength(b) - strength(a))
+    .map((one) => contributionOf(state, plan, one, total > 0 ? strength(one) / total : 0))
+    .filter((line) => line !== undefined)
+    .slice(0, MAX_LINES);
+}
+
+function contributionOf(
+  state: DeviceState,
+  plan: DevicePlan,
+  { signal }: SignalEvidence,
+  share: number,
+): Contribution | undefined {
+  const last = strongestMode(state, signal);
+  if (!last) return undefined;
+  const { value, expected, low, high } = last;
+  const unit = plan.conditions.find((one) => one.name === signal)?.unit ?? '';
+  return { signal, value, expected, low, high, unit, contribution: share };
+}
+
+function strongestMode(state: DeviceState, signal: string): LastJudgement | undefined {
+  let strongest: LastJudgement | undefined;
+  for (const { last } of Object.values(state.signals[signal]?.modes ?? {})) {
+    if (last && (!strongest || size(last) > size(strongest))) strongest = last;
+  }
+  return strongest;
+}
+
+function size(last: LastJudgement): number {
+  return Math.max(Math.abs(last.point), Math.abs(last.drift));
+}
+
+function detectorOf(state: DeviceState, signal: string | undefined): Evidence['detector'] {
+  const last = signal === undefined ? undefined : strongestMode(state, signal);
+  return last && Math.abs(last.drift) > Math.abs(last.point) ? { ...DRIFT_DETECTOR } : { ...RESIDUAL_DETECTOR };
+}

@@ -1,0 +1,104 @@
+/** What scoring a device needs to know about its model, worked out once a model instead of once a sample. */
+import type { DeviceModel, FailureMode, SignalSpec } from '../contract/devices/device-model.ts';
+import type { AlertPolicy } from './alerts/policy.ts';
+import { raiseThreshold } from './alerts/policy.ts';
+import type { ContextSpec } from './detectors/context.ts';
+import { assumedRhythm, monitorParams, type Rhythm } from './detectors/settings.ts';
+import type { MonitorParams } from './detectors/signal-monitor.ts';
+import type { Prognoser } from './prognosis/prognoser.ts';
+
+export interface SignalPlan {
+  readonly name: string;
+  readonly unit: string;
+  readonly range: readonly [number, number] | undefined;
+  readonly params: MonitorParams;
+}
+
+export interface DevicePlan {
+  readonly modelId: string;
+  readonly model: DeviceModel | undefined;
+  /** Scored signals of a known model; an unknown model's signals are planned as they appear. */
+  readonly conditions: readonly SignalPlan[];
+  readonly planSignal: (name: string) => SignalPlan;
+  readonly contexts: readonly ContextSpec[];
+  readonly modeSignal: string | undefined;
+  readonly modes: readonly FailureMode[];
+  readonly prognosers: readonly Prognoser<unknown>[];
+  /** Predictions are renewed every so many samples: each sample of a slow device, hourly for a fast one. */
+  readonly predictEverySamples: number;
+  readonly intervalMs: number;
+  /** Surprise from which a sample counts. */
+  readonly threshold: number;
+  readonly policy: AlertPolicy;
+}
+
+/** A week at five minutes. */
+const ADOPT_AFTER_SAMPLES = 2_016;
+const PREDICT_EVERY_MS = 3_600_000;
+
+/** Plan of a model of the catalogue. */
+export function planModel(
+  model: DeviceModel,
+  prognosers: readonly Prognoser<unknown>[],
+  policy: AlertPolicy,
+): DevicePlan {
+  const contexts = model.signals.filter((signal) => signal.role === 'context' && signal.kind !== 'text');
+  const rhythm: Rhythm = model.seasonMs
+    ? { intervalMs: model.intervalMs, seasonMs: model.seasonMs }
+    : { intervalMs: model.intervalMs };
+  const plan = (signal: SignalSpec): SignalPlan => ({
+    name: signal.name,
+    unit: signal.unit,
+    range: signal.range,
+    params: monitorParams(rhythm, contexts.length, signal.range),
+  });
+  return {
+    modelId: model.id,
+    model,
+    conditions: model.signals.filter((signal) => signal.role === 'condition' && signal.kind === 'number').map(plan),
+    planSignal: (name) => ({
+      name,
+      unit: '',
+      range: undefined,
+      params: monitorParams(rhythm, contexts.length, undefined),
+    }),
+    contexts: contexts.map(contextSpec),
+    modeSignal: model.signals.find((signal) => signal.role === 'mode')?.name,
+    modes: model.failureModes,
+    prognosers,
+    predictEverySamples: Math.max(1, Math.round(PREDICT_EVERY_MS / model.intervalMs)),
+    intervalMs: model.intervalMs,
+    threshold: raiseThreshold(policy.alertsPer1000DeviceDays, model.intervalMs, model.failureModes.length + 1),
+    policy,
+  };
+}
+
+/** Plan of a device that no catalogue describes, once its interval is known: every number is scored, nothing is explained. */
+export function planUnknown(modelId: string, intervalMs: number, policy: AlertPolicy): DevicePlan {
+  const rhythm = assumedRhythm(intervalMs);
+  return {
+    modelId,
+    model: undefined,
+    conditions: [],
+    planSignal: (name) => ({ name, unit: '', range: undefined, params: monitorParams(rhythm, 0, undefined, true) }),
+    contexts: [],
+    modeSignal: undefined,
+    modes: [],
+    prognosers: [],
+    predictEverySamples: Number.MAX_SAFE_INTEGER,
+    intervalMs,
+    threshold: raiseThreshold(policy.alertsPer1000DeviceDays, intervalMs, 1),
+    // Without a catalogue nothing is known about time: delays count samples.
+    policy: {
+      ...policy,
+      offMs: Math.min(policy.offMs, policy.offSamples * intervalMs),
+      adoptAfterMs: Math.min(policy.adoptAfterMs, ADOPT_AFTER_SAMPLES * intervalMs),
+    },
+  };
+}
+
+/** A context signal as a feature; a boolean is 0 or 1 and keeps that scale. */
+function contextSpec(signal: SignalSpec): ContextSpec {
+  if (signal.kind === 'boolean') return { name: signal.name, range: [0, 20] };
+  return signal.range ? { name: signal.name, range: signal.range } : { name: signal.name };
+}

@@ -1,0 +1,147 @@
+import { describe, expect, it } from 'vitest';
+import type { DetectorInput } from '../../analytics/detectors/detector.ts';
+import { type DriftParams, drift, driftingSince } from '../../analytics/detectors/drift.ts';
+import { type SeasonalParams, seasonalResidual } from '../../analytics/detectors/seasonal-residual.ts';
+import { gaussian, seededRandom } from '../../contract/kernel/random.ts';
+import { DAY_MS } from '../../contract/kernel/time.ts';
+import { detectorChecks } from './detector.checks.ts';
+
+const seasonal: SeasonalParams = {
+  contextCount: 1,
+  seasonMs: DAY_MS,
+  warmupSamples: 72,
+  memorySamples: 8_640,
+  minSpread: 0.01,
+};
+const blocks: DriftParams = {
+  blockSamples: 12,
+  maxBlockSamples: 48,
+  needsRest: false,
+  blockMs: 0,
+  warmupBlocks: 12,
+  memoryBlocks: 120,
+};
+
+detectorChecks(seasonalResidual, seasonal, 1);
+detectorChecks(seasonalResidual, { contextCount: 0, warmupSamples: 20, memorySamples: 2_000, minSpread: 0 }, 0);
+detectorChecks(drift, blocks, 0);
+detectorChecks(drift, { ...blocks, blockSamples: 4, needsRest: true }, 0);
+
+const at = (i: number, value: number, context: readonly number[] = []): DetectorInput => ({
+  at: i * 300_000,
+  value,
+  context,
+});
+
+describe('the seasonal residual', () => {
+  it('expects the rhythm of the day and the effect of the context', () => {
+    const random = seededRandom(4);
+    const state = seasonalResidual.init(seasonal);
+    const level = (i: number, load: number): number => 50 + 8 * Math.sin((2 * Math.PI * i) / 288) + 4 * load;
+    for (let i = 0; i < 2_000; i++) {
+      const load = gaussian(random);
+      seasonalResidual.learn(state, at(i, level(i, load) + 0.5 * gaussian(random), [load]), true);
+    }
+    const usual = seasonalResidual.score(state, at(2_000, level(2_000, 2), [2]));
+    const odd = seasonalResidual.score(state, at(2_000, level(2_000, 2) + 6, [2]));
+    if (usual.kind !== 'scored' || odd.kind !== 'scored') throw new Error('not scored');
+    expect(usual.expected).toBeCloseTo(level(2_000, 2), 0);
+    expect(usual.surprise).toBeLessThan(1);
+    expect(odd).toMatchObject({ direction: 'up' });
+    expect(odd.surprise).toBeGreaterThan(5);
+  });
+
+  it('is not moved by single outliers', () => {
+    const random = seededRandom(5);
+    const params = { contextCount: 0, warmupSamples: 20, memorySamples: 2_000, minSpread: 0 };
+    const state = seasonalResidual.init(params);
+    for (let i = 0; i < 500; i++) {
+      seasonalResidual.learn(state, at(i, i % 50 === 49 ? 1e6 : 10 + gaussian(random)), true);
+    }
+    const result = seasonalResidual.score(state, at(500, 10));
+    expect(result.kind === 'scored' && Math.abs(result.expected - 10) < 0.6).toBe(true);
+  });
+
+  it('takes a signal of two levels for what it is', () => {
+    const state = seasonalResidual.init({ contextCount: 0, warmupSamples: 20, memorySamples: 2_000, minSpread: 0 });
+    let top = 0;
+    for (let i = 0; i < 3_000; i++) {
+      const input = at(i, i % 60 === 7 ? 21.6 : 21.61);
+      const result = seasonalResidual.score(state, input);
+      if (result.kind === 'scored' && i > 200) top = Math.max(top, result.surprise);
+      seasonalResidual.learn(state, input, true);
+    }
+    expect(top).toBeLessThan(3);
+  });
+});
+
+describe('drift', () => {
+  /** Samples of a unit-variance residual that hang together (AR(1)), shifted by `shift` from `from` on. */
+  function* residuals(seed: number, count: number, from: number, shift: number): Generator<DetectorInput> {
+    const random = seededRandom(seed);
+    let value = 0;
+    for (let i = 0; i < count; i++) {
+      value = 0.7 * value + Math.sqrt(1 - 0.49) * gaussian(random);
+      yield at(i, value + (i >= from ? shift : 0));
+    }
+  }
+
+  it('finds a shift of one and a half sigma of a sample, which no single sample shows', () => {
+    for (let seed = 1; seed <= 20; seed++) {
+      const state = drift.init(blocks);
+      let found = 0;
+      for (const input of residuals(seed, 2_400, 1_200, 1.5)) {
+        const result = drift.score(state, input);
+        if (result.kind === 'scored' && result.surprise > 5.5 && found === 0) found = input.at / 300_000;
+        drift.learn(state, input, result.kind !== 'scored' || result.surprise < 2);
+      }
+      expect(found, `seed ${seed}`).toBeGreaterThan(1_200);
+      expect(found, `seed ${seed}`).toBeLessThan(2_000);
+    }
+  });
+
+  it('says since when', () => {
+    const state = drift.init(blocks);
+    for (const input of residuals(3, 1_600, 1_200, 1.5)) drift.learn(state, input, input.at < 1_200 * 300_000);
+    const since = (driftingSince(state) ?? 0) / 300_000;
+    expect(Math.abs(since - 1_200)).toBeLessThan(80);
+  });
+
+  it('stays quiet on a healthy residual for as long as the budget asks', () => {
+    // 40 streams of 8,000 samples = 1,111 days at 5 minutes; the threshold of a refrigerator is 5.5.
+    let alarms = 0;
+    for (let seed = 1; seed <= 40; seed++) {
+      const state = drift.init(blocks);
+      let before = false;
+      for (const input of residuals(seed, 8_000, 8_000, 0)) {
+        const result = drift.score(state, input);
+        const over = result.kind === 'scored' && result.surprise > 5.5;
+        if (over && !before) alarms++;
+        before = over;
+        drift.learn(state, input, result.kind !== 'scored' || result.surprise < 2);
+      }
+    }
+    expect(alarms).toBeLessThanOrEqual(1);
+  });
+
+  it('forgets a drift after the repair', () => {
+    const state = drift.init(blocks);
+    const random = seededRandom(8);
+    for (let i = 0; i < 2_400; i++) {
+      drift.learn(state, at(i, gaussian(random) + (i >= 1_000 && i < 1_600 ? 3 : 0)), i < 1_000 || i >= 1_600);
+    }
+    const result = drift.score(state, at(2_400, 0));
+    expect(result.kind === 'scored' && result.surprise < 2).toBe(true);
+  });
+
+  it('does not judge a signal that wanders by itself when asked not to', () => {
+    const random = seededRandom(9);
+    const state = drift.init({ ...blocks, blockSamples: 4, maxBlockSamples: 16, needsRest: true });
+    let level = 0;
+    for (let i = 0; i < 3_000; i++) {
+      level += 0.1 * gaussian(random);
+      drift.learn(state, at(i, level), true);
+    }
+    expect(drift.score(state, at(3_000, level)).kind).toBe('warmingUp');
+  });
+});
