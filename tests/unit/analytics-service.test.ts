@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { type Analytics, type AnalyticsOptions, createAnalytics } from '../../analytics/create-analytics.ts';
 import { findModel } from '../../contract/devices/catalogue.ts';
 import { partitionOf } from '../../contract/kernel/ids.ts';
-import type { Finding } from '../../contract/ports/findings.ts';
+import type { AlertFinding, Finding } from '../../contract/ports/findings.ts';
 import {
   countdownPrognoser,
   MemoryCheckpoints,
@@ -78,7 +78,7 @@ describe('analytics as a service', () => {
   it('scores the whole log, hands on findings and saves its states with the position', async () => {
     const from = world(fleetLog(3));
     const findings = await scoreAll(from);
-    const raised = findings.filter((one) => one.kind === 'alertRaised');
+    const raised = findings.filter((one): one is AlertFinding => one.kind === 'alertRaised');
     // The countdown warns of every device; the detectors only of the one that wears.
     const detected = raised.filter((one) => one.evidence.detector.name !== 'countdown');
     expect(detected.map((one) => one.device)).toEqual(['fridge-0']);
