@@ -2,6 +2,7 @@
 import type { Duplex } from 'node:stream';
 import type { DeviceRef } from '../contract/kernel/ids.ts';
 import type { RegisteredDevice } from '../contract/ports/broker.ts';
+import type { ParserGate } from './guard-parser.ts';
 import type { LoginVerdict } from './login.ts';
 import type { TopicRules } from './topic-rules.ts';
 
@@ -17,6 +18,8 @@ export interface Connection {
   rules: TopicRules | undefined;
   /** Epoch ms of the login. */
   connectedAt: number | undefined;
+  /** Set as soon as Aedes has taken the stream over. */
+  gate: ParserGate | undefined;
   /** The CONNACK said yes. */
   loggedIn: boolean;
   /** Refused or broken: what still happens on it is only counted. */
@@ -35,6 +38,7 @@ export function newConnection(stream: Duplex, remoteAddress: string): Connection
     device: undefined,
     rules: undefined,
     connectedAt: undefined,
+    gate: undefined,
     loggedIn: false,
     ended: false,
     logLines: 0,

@@ -117,6 +117,7 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
         (error) => done(error, false),
         () => {
           const connection = known(client);
+          connection.gate?.hold();
           const verdict = judgeLogin(packet as ConnectFields, options);
           connection.verdict = verdict;
           connection.ref = verdict.kind === 'plausible' ? verdict.ref : undefined;
@@ -164,6 +165,8 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
     const connection = connectionOf.get(client);
     if (connection && (packet as { returnCode?: number }).returnCode === 0) connection.loggedIn = true;
   });
+  // In a microtask: Aedes works off what came with the CONNECT right after it has emitted this.
+  aedes.on('clientReady', (client) => queueMicrotask(() => connectionOf.get(client)?.gate?.release()));
   aedes.on('clientError', closedByError);
   aedes.on('connectionError', closedByError);
   // Without a listener an 'error' of Aedes would end the process.
@@ -259,7 +262,7 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
     });
     const client = aedes.handle(stream) as ClientInternals;
     connectionOf.set(client, connection);
-    guardParser(client._parser, {
+    connection.gate = guardParser(client._parser, {
       limitBytes: () => (connection.loggedIn ? options.maxPacketBytes : options.maxPacketBytesBeforeLogin),
       onOversize: (bytes) => end('MQTT_PACKET_SIZE', `a packet of ${bytes} bytes`),
       onThrow: (error) => end('MQTT_PROTOCOL', errorText(error)),

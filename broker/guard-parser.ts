@@ -1,9 +1,12 @@
 /**
- * The size guard: mqtt-packet has no limit of its own and would gather up to 256 MiB for one packet, also for somebody
+ * Guards what goes into a client's parser. The size guard: mqtt-packet has no limit of its own and would gather up to 256 MiB for one packet, also for somebody
  * who has not logged in. It wraps two methods of the client's parser, one of them private; versions are pinned, and a
- * parser without them is refused, so that an update cannot take the guard away unnoticed.
+ * parser without them is refused, so that an update cannot take the guard away unnoticed. The gate: see `ParserGate`.
  */
 import { AppError } from '../contract/kernel/errors.ts';
+
+/** What Node reads from a socket at a time. */
+const ONE_READ_BYTES = 64 * 1024;
 
 /** The part of mqtt-packet 9's parser that is wrapped. */
 export interface PacketParser {
@@ -21,8 +24,17 @@ export interface ParserGuard {
   onThrow(error: unknown): void;
 }
 
+/**
+ * Keeps bytes back from the CONNECT until the login is decided and Aedes has worked off what came with it. Aedes reads
+ * on meanwhile, handles some of what it reads as if the client were logged in, and some before what came earlier.
+ */
+export interface ParserGate {
+  hold(): void;
+  release(): void;
+}
+
 /** @throws AppError INTERNAL when the parser is not the one we know */
-export function guardParser(parser: PacketParser, guard: ParserGuard): void {
+export function guardParser(parser: PacketParser, guard: ParserGuard): ParserGate {
   const parseLength = parser?._parseLength;
   const parse = parser?.parse;
   if (typeof parseLength !== 'function' || typeof parse !== 'function') {
@@ -34,7 +46,9 @@ export function guardParser(parser: PacketParser, guard: ParserGuard): void {
     guard.onOversize(parser.packet.length);
     return false;
   };
+  let held: Buffer[] | undefined;
   parser.parse = function guardedParse(bytes) {
+    if (held) return keep(held, bytes, guard);
     try {
       return parse.call(parser, bytes);
     } catch (error) {
@@ -42,4 +56,22 @@ export function guardParser(parser: PacketParser, guard: ParserGuard): void {
       return 0;
     }
   };
+  return {
+    hold() {
+      held ??= [];
+    },
+    release() {
+      const bytes = Buffer.concat(held ?? []);
+      held = undefined;
+      if (bytes.length > 0) parser.parse(bytes);
+    },
+  };
+}
+
+function keep(held: Buffer[], bytes: Buffer, guard: ParserGuard): number {
+  held.push(bytes);
+  const heldBytes = held.reduce((sum, one) => sum + one.length, 0);
+  // Aedes pauses reading for most of that time: honest devices stay far below.
+  if (heldBytes > Math.max(ONE_READ_BYTES, 2 * guard.limitBytes())) guard.onOversize(heldBytes);
+  return heldBytes;
 }

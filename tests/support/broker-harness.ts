@@ -6,7 +6,9 @@ import type { BrokerOptions } from '../../broker/options.ts';
 import { clientIdOf, type DeviceRef } from '../../contract/kernel/ids.ts';
 import type { DeliverPublish, DeviceDirectory, InboundPublish, RegisteredDevice } from '../../contract/ports/broker.ts';
 import type { Labels, Logger, Metrics } from '../../contract/ports/services.ts';
-import { waitFor } from './wait-for.ts';
+
+/** How long a peer waits for what must come. */
+const PATIENCE_MS = 5_000;
 
 export const FRIDGE: DeviceRef = { tenant: 'acme', device: 'fridge-1' };
 export const OTHER: DeviceRef = { tenant: 'acme', device: 'fridge-2' };
@@ -106,16 +108,40 @@ export function peerOn(stream: Duplex): Peer {
   const parser = mqttPacket.parser({ protocolVersion: 4 });
   const packets: Packet[] = [];
   let closed = false;
-  parser.on('packet', (packet) => packets.push(packet));
+  let wake = (): void => {};
+  parser.on('packet', (packet) => {
+    packets.push(packet);
+    wake();
+  });
   stream.on('data', (bytes: Buffer) => parser.parse(bytes));
   stream.on('error', () => {}); // A connection that is reset is closed, which is what the tests ask about.
-  for (const event of ['close', 'end']) stream.on(event, () => (closed = true));
+  for (const event of ['close', 'end']) {
+    stream.on(event, () => {
+      closed = true;
+      wake();
+    });
+  }
+  const until = async <Value>(what: string, probe: () => Value | undefined | false): Promise<Value> => {
+    const limit = setTimeout(() => wake(), PATIENCE_MS + 10);
+    const giveUpAt = performance.now() + PATIENCE_MS;
+    for (;;) {
+      const value = probe();
+      if (value !== undefined && value !== false) {
+        clearTimeout(limit);
+        return value;
+      }
+      if (performance.now() >= giveUpAt) throw new Error(`waited ${PATIENCE_MS} ms in vain for ${what}`);
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+    }
+  };
   return {
     send(...all) {
       for (const one of all) if (!stream.destroyed) stream.write(Buffer.isBuffer(one) ? one : mqttPacket.generate(one));
     },
-    next: () => waitFor('a packet', () => packets.shift() ?? (closed && 'closed'), 5_000),
-    closed: async () => void (await waitFor('the connection to close', () => closed, 5_000)),
+    next: () => until<Packet | 'closed'>('a packet', () => packets.shift() ?? (closed && 'closed')),
+    closed: async () => void (await until('the connection to close', () => closed)),
     isClosed: () => closed,
     waiting: () => packets,
     cut: () => stream.destroy(),

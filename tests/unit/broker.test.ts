@@ -1,5 +1,5 @@
 /** The broker as a device meets it: packets in, packets out, over streams in memory. */
-import type { Packet } from 'mqtt-packet';
+import mqttPacket, { type Packet } from 'mqtt-packet';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Broker } from '../../broker/create-broker.ts';
 import type { BrokerOptions } from '../../broker/options.ts';
@@ -17,6 +17,7 @@ import {
   openPeer,
   publishPacket,
   STRANGER,
+  secretOf,
   startBroker,
   subscribePacket,
 } from '../support/broker-harness.ts';
@@ -167,6 +168,50 @@ describe('publishing', () => {
     expect(acknowledged).toEqual([1, 2, 3, 4, 5]);
   });
 
+  it('keeps the order of what is published before the CONNACK', async () => {
+    const { broker, delivered } = await start();
+    for (const split of [1, 2, 7, 1_000]) {
+      const peer = openPeer(broker);
+      const packets = Array.from({ length: 30 }, (_, i) => publishPacket(TELEMETRY, `${i}`, { messageId: i + 1 }));
+      const bytes = Buffer.concat([connectPacket(FRIDGE), ...packets].map((packet) => mqttPacket.generate(packet)));
+      // In pieces of several sizes, so that they are read before, during and after the login.
+      for (let at = 0; at < bytes.length; at += split * 40) peer.send(bytes.subarray(at, at + split * 40));
+      await waitFor('all publishes', () => delivered.length === 30);
+      const order = delivered.splice(0).map((publish) => Number(Buffer.from(publish.payload).toString()));
+      expect(order).toEqual(packets.map((_, i) => i));
+      peer.cut();
+    }
+  });
+
+  it('handles nothing before the login is decided', async () => {
+    let decide = (): void => {};
+    const directory = fakeDirectory();
+    const authenticate = async (...args: Parameters<typeof directory.authenticate>) => {
+      await new Promise<void>((resolve) => {
+        decide = resolve;
+      });
+      return directory.authenticate(...args);
+    };
+    for (const secret of ['wrong', secretOf(FRIDGE)]) {
+      const { broker, delivered } = await start({}, { directory: { ...directory, authenticate } });
+      const peer = openPeer(broker);
+      peer.send(connectPacket(FRIDGE, { password: Buffer.from(secret) }));
+      peer.send(publishPacket(TELEMETRY, 'early'));
+      peer.send(subscribePacket(COMMANDS));
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      expect([delivered.length, peer.waiting()]).toEqual([0, []]);
+      decide();
+      expect(await peer.next()).toMatchObject({ cmd: 'connack', returnCode: secret === 'wrong' ? 4 : 0 });
+      if (secret === 'wrong') expect(await peer.next()).toBe('closed');
+      else
+        expect([await peer.next(), await peer.next()].map((packet) => (packet as Packet).cmd).sort()).toEqual([
+          'puback',
+          'suback',
+        ]);
+      expect(delivered).toHaveLength(secret === 'wrong' ? 0 : 1);
+    }
+  });
+
   it.each([
     [
       'calls back with an error',
@@ -220,7 +265,9 @@ describe('publishing', () => {
     );
     await peer.next();
     await peer.next();
-    expect(broker.stats()).toMatchObject({ retained: 1, retainedBytes: 1, retainStripped: 1 });
+    // Retaining follows the acknowledgement.
+    await waitFor('the retained message', () => broker.stats().retained === 1);
+    expect(broker.stats()).toMatchObject({ retainedBytes: 1, retainStripped: 1 });
     expect(metric('presage_mqtt_retain_stripped_total')).toBe(1);
   });
 
@@ -270,14 +317,21 @@ describe('packet sizes', () => {
     expect([delivered.length, metric('presage_mqtt_refused_total', { reason: 'MQTT_PACKET_SIZE' })]).toEqual([1, 1]);
   });
 
-  it('keeps the small limit while a login is being decided', async () => {
-    const { broker } = await start(
-      {},
-      { directory: { ...fakeDirectory(), authenticate: () => new Promise(() => {}) } },
-    );
+  it('keeps the small limit for what comes with the CONNECT', async () => {
+    const { broker } = await start();
     const peer = openPeer(broker);
-    peer.send(connectPacket(FRIDGE), endless(100_000));
+    peer.send(Buffer.concat([mqttPacket.generate(connectPacket(FRIDGE)), endless(100_000)]));
     await peer.closed();
+  });
+
+  it('takes no more than one read from who has not been let in yet', async () => {
+    const never = { ...fakeDirectory(), authenticate: () => new Promise<undefined>(() => {}) };
+    const { broker, metric } = await start({}, { directory: never });
+    const peer = openPeer(broker);
+    peer.send(connectPacket(FRIDGE));
+    for (let i = 0; i < 5; i++) peer.send(Buffer.alloc(64 * 1024));
+    await waitFor('the end or the pause', () => peer.isClosed() || peer.stream.writableLength >= 64 * 1024);
+    expect(metric('presage_mqtt_received_total', { channel: 'telemetry' })).toBe(0);
   });
 });
 

@@ -1,0 +1,16 @@
+/** Payload of the benches: one sample of ten signals of a refrigerator, about 300 bytes. */
+import type { BuildPayload } from './swarm.ts';
+
+const boot = `b${process.pid}-${Math.floor(performance.timeOrigin).toString(36)}`;
+
+export const tenSignals: BuildPayload = (connection, sequence) => {
+  // Cheap and never the same twice, so that neither side profits from repetition.
+  const wave = ((sequence * 7 + connection * 13) % 1_000) / 1_000;
+  const at = Date.now();
+  return (
+    `{"v":1,"boot":"${boot}","seq":${sequence},"t":${at},"s":[[0,{"freshFoodTempC":${4 + wave},` +
+    `"freezerTempC":${-18 - wave},"evaporatorTempC":${-24 + wave},"compressorCurrentA":${1 + wave},` +
+    `"compressorDutyRatio":${wave},"compressorVibrationMmPerS":${1.5 + wave},"evaporatorFanRpm":${2_400 + wave},` +
+    `"supplyVoltageV":${230 + wave},"ambientTempC":${21 + wave},"doorOpen":false}]]}`
+  );
+};
