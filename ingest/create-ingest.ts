@@ -1,0 +1,478 @@
+/**
+ * Ingest: decides about every message of a device, appends the outcome to the telemetry log, and calls back when it is
+ * durable; only then does the broker acknowledge. A message that breaks the contract is acknowledged too, once its
+ * quarantine entry is durable: refusing it would only make the device send it for ever.
+ */
+import { AppError, type ErrorCode, errorText } from '../contract/kernel/errors.ts';
+import { SECOND_MS } from '../contract/kernel/time.ts';
+import type { DeliverPublish, DeviceDirectory, InboundPublish, RegisteredDevice } from '../contract/ports/broker.ts';
+import type { Clock, Logger, Metrics, Service } from '../contract/ports/services.ts';
+import type { Appended, EntryKind, Position, TelemetryLog } from '../contract/ports/telemetry-log.ts';
+import type { TelemetryReader } from '../contract/ports/telemetry-store.ts';
+import type { TelemetryMessage } from '../contract/wire/sample.ts';
+import { UPSTREAM_CHANNELS } from '../contract/wire/topics.ts';
+import { accept } from './accept.ts';
+import { parseChannelPayload, type RareChannel } from './channels.ts';
+import { Counters } from './counters.ts';
+import { declaredSignals } from './declared-signals.ts';
+import { type DecodedTelemetry, decodeTelemetry, type RefusedTelemetry, toMessage } from './decode.ts';
+import { type QuarantineFacts, quarantineEntry, quarantineRecord } from './quarantine.ts';
+import { DEFAULT_SEQUENCE_LIMITS, SequenceBook, type SequenceLimits, type SequenceWindow } from './sequence.ts';
+import { SequenceKeeper } from './sequence-keeper.ts';
+
+const MIB = 1024 * 1024;
+
+export interface IngestNeeds {
+  readonly log: TelemetryLog;
+  readonly directory: Pick<DeviceDirectory, 'peek' | 'declare'>;
+  readonly reader: Pick<TelemetryReader, 'hasMessage'>;
+  /** Resolves when the store holds everything up to a position: before that, it cannot say that a message is new. */
+  readonly passed?: (position: Position) => Promise<void>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+}
+
+export interface IngestOptions {
+  /** Where the memory of sequence numbers is saved; without it every start reads the whole log. */
+  readonly sequenceFile?: string;
+  /** A snapshot is written after so many bytes of log. Default 64 MiB, about half a second of reading at start. */
+  readonly snapshotEveryBytes?: number;
+  /** … or after so long, if anything changed. Default 30 s. */
+  readonly snapshotEveryMs?: number;
+  readonly sequenceLimits?: SequenceLimits;
+  /** Messages that may wait for the store's answer at once; more are not acknowledged. Default 1,024. */
+  readonly maxLookups?: number;
+  /** A lookup that takes longer fails, and its message is not acknowledged. Default 10 s. */
+  readonly lookupTimeoutMs?: number;
+}
+
+export interface Ingest extends Service {
+  readonly deliver: DeliverPublish;
+  /** For live streams: every accepted telemetry message, once it is durable. Returns what removes the listener. */
+  onAccepted(listener: (message: TelemetryMessage) => void): () => void;
+}
+
+export function createIngest(needs: IngestNeeds, options: IngestOptions = {}): Ingest {
+  return new IngestService(needs, options);
+}
+
+type Done = (error: Error | undefined) => void;
+
+/** A telemetry message on its way through the door. */
+interface Passage {
+  readonly publish: InboundPublish;
+  readonly device: RegisteredDevice;
+  readonly decoded: DecodedTelemetry;
+  readonly window: SequenceWindow;
+  readonly done: Done;
+}
+
+class IngestService implements Ingest {
+  readonly #needs: IngestNeeds;
+  readonly #options: Required<Omit<IngestOptions, 'sequenceFile'>>;
+  readonly #book: SequenceBook;
+  readonly #keeper: SequenceKeeper;
+  readonly #listeners = new Set<(message: TelemetryMessage) => void>();
+  readonly #counters: Counters;
+  readonly #count: ReturnType<typeof createCounts>;
+  /** Everything up to here has been called back, so the book holds it. */
+  #position: Position = 0;
+  #lookups = 0;
+  #running = false;
+  #timer: NodeJS.Timeout | undefined;
+  #savedAt = 0;
+  #saving: Promise<void> | undefined;
+
+  constructor(needs: IngestNeeds, options: IngestOptions) {
+    this.#needs = needs;
+    this.#options = {
+      snapshotEveryBytes: options.snapshotEveryBytes ?? 64 * MIB,
+      snapshotEveryMs: options.snapshotEveryMs ?? 30 * SECOND_MS,
+      sequenceLimits: options.sequenceLimits ?? DEFAULT_SEQUENCE_LIMITS,
+      maxLookups: options.maxLookups ?? 1_024,
+      lookupTimeoutMs: options.lookupTimeoutMs ?? 10 * SECOND_MS,
+    };
+    this.#book = new SequenceBook(this.#options.sequenceLimits);
+    this.#keeper = new SequenceKeeper(needs, options.sequenceFile);
+    this.#counters = new Counters(needs.metrics);
+    this.#count = createCounts(this.#counters);
+  }
+
+  /** The log must be open. Reads what the last snapshot does not hold. */
+  async start(): Promise<void> {
+    if (this.#running) return;
+    this.#position = await this.#keeper.restore(this.#book);
+    this.#savedAt = this.#needs.clock.now();
+    this.#running = true;
+    this.#timer = setInterval(() => this.#tick(), SECOND_MS).unref();
+  }
+
+  /** Takes nothing more, and saves its memory once everything taken before is decided. Stop it before the log. */
+  async stop(): Promise<void> {
+    if (!this.#running) return;
+    this.#running = false;
+    clearInterval(this.#timer);
+    await new Promise<void>((resolve) => this.#needs.log.barrier(() => resolve()));
+    await this.#saving;
+    await this.#save();
+    this.#counters.flush();
+  }
+
+  onAccepted(listener: (message: TelemetryMessage) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  readonly deliver: DeliverPublish = (publish, done) => {
+    if (!this.#running) {
+      queueMicrotask(() => done(new AppError('NOT_READY', 'ingest is not running')));
+      return;
+    }
+    this.#count.received.add(publish.channel);
+    if (publish.channel === 'telemetry') this.#telemetry(publish, done);
+    else this.#rare(publish.channel, publish, done);
+  };
+
+  #telemetry(publish: InboundPublish, done: Done): void {
+    const { payload, receivedAt } = publish;
+    const device = this.#needs.directory.peek(publish.device) ?? publish.device;
+    const memory = this.#book.device(device);
+    const decoded = decodeTelemetry(payload, device.model, memory.declared ?? device.declaredSignals, receivedAt);
+    if (decoded.kind === 'refused') {
+      this.#refuse(publish, decoded, done);
+      return;
+    }
+    memory.currentBoot ??= decoded.boot;
+    const window = this.#book.window(memory, 'telemetry', decoded.boot);
+    const passage: Passage = { publish, device, decoded, window, done };
+    const acceptance = accept(decoded.seq, window);
+    switch (acceptance.kind) {
+      case 'accepted':
+        if (acceptance.late) this.#count.late.add('');
+        if (acceptance.gapBefore) this.#count.missing.add('', acceptance.gapBefore);
+        window.begin(decoded.seq);
+        this.#append(passage);
+        return;
+      case 'duplicate':
+        this.#duplicate(window, decoded.seq, acceptance.inFlight, 'telemetry', done);
+        return;
+      case 'lookup':
+        this.#lookUp(passage);
+        return;
+    }
+  }
+
+  /** The acknowledgement waits for the quarantine of refused samples too: it goes first, and the log keeps the order. */
+  #append(passage: Passage): void {
+    const { publish, device, decoded, window } = passage;
+    let quarantineError: Error | undefined;
+    if (decoded.refusals.length > 0) {
+      this.#quarantineSamples(publish, decoded, (error) => {
+        quarantineError = error;
+      });
+    }
+    const entry = {
+      kind: 'telemetry',
+      tenant: device.tenant,
+      device: device.device,
+      model: device.model,
+      receivedAt: publish.receivedAt,
+      body: decoded.body,
+    } as const;
+    this.#needs.log.append(entry, (error, position) => {
+      if (!error) this.#position = position;
+      const waiters = window.finish(decoded.seq, !error);
+      this.#appended(passage, error ?? quarantineError, waiters);
+    });
+  }
+
+  #appended(passage: Passage, error: Error | undefined, waiters: readonly Done[] | undefined): void {
+    if (!error) {
+      const { decoded } = passage;
+      this.#count.logged.add('telemetry');
+      this.#count.samples.add('accepted', decoded.samples.length - decoded.refusals.length);
+      if (this.#listeners.size > 0) this.#tell(passage);
+    }
+    this.#answer(passage.done, error);
+    for (const waiter of waiters ?? []) waiter(error);
+  }
+
+  #tell({ decoded, device, publish }: Passage): void {
+    const message = toMessage(decoded, device, publish.receivedAt);
+    for (const listener of this.#listeners) {
+      try {
+        listener(message);
+      } catch (error) {
+        this.#needs.logger.error({ error: errorText(error) }, 'A listener of accepted messages threw');
+      }
+    }
+  }
+
+  /**
+   * Acknowledged behind everything that came before it: acknowledgements keep the order of their messages
+   * (MQTT 3.1.1, 4.6), and a copy of a message in flight shares the fate of the first.
+   */
+  #duplicate(window: SequenceWindow, seq: number, inFlight: boolean, channel: string, done: Done): void {
+    const acknowledge: Done = (error) => {
+      if (!error) this.#count.duplicates.add(channel);
+      this.#answer(done, error);
+    };
+    if (!inFlight) this.#needs.log.barrier(acknowledge);
+    else window.wait(seq, (error) => (error ? acknowledge(error) : this.#needs.log.barrier(acknowledge)));
+  }
+
+  #lookUp(passage: Passage): void {
+    const { decoded, window, done } = passage;
+    this.#count.lookups.add('');
+    if (this.#lookups >= this.#options.maxLookups) {
+      this.#answer(done, new AppError('NOT_READY', 'too many messages wait for the store'));
+      return;
+    }
+    this.#lookups++;
+    window.begin(decoded.seq);
+    this.#isStored(passage)
+      .then(
+        (stored) => (stored ? this.#wasStored(passage) : this.#append(passage)),
+        (error: unknown) => this.#lookUpFailed(passage, error),
+      )
+      .finally(() => {
+        this.#lookups--;
+      });
+  }
+
+  async #isStored({ device, decoded }: Passage): Promise<boolean> {
+    const { log, passed, reader } = this.#needs;
+    const { tenant, device: id, model } = device;
+    const asking = async (): Promise<boolean> => {
+      await new Promise<void>((resolve, reject) => log.barrier((error) => (error ? reject(error) : resolve())));
+      await passed?.(log.end());
+      return reader.hasMessage({ tenant, device: id, model, boot: decoded.boot, seq: decoded.seq });
+    };
+    return withTimeout(asking(), this.#options.lookupTimeoutMs, () => {
+      return new AppError('STORE_UNAVAILABLE', 'no answer whether a message is stored');
+    });
+  }
+
+  #wasStored({ decoded, window, done }: Passage): void {
+    this.#count.duplicates.add('telemetry');
+    const waiters = window.finish(decoded.seq, false);
+    this.#answer(done, undefined);
+    for (const waiter of waiters ?? []) waiter(undefined);
+  }
+
+  #lookUpFailed({ decoded, window, done }: Passage, cause: unknown): void {
+    const error = cause instanceof Error ? cause : new Error(errorText(cause));
+    const waiters = window.finish(decoded.seq, false);
+    this.#answer(done, error);
+    for (const waiter of waiters ?? []) waiter(error);
+  }
+
+  #rare(channel: RareChannel, publish: InboundPublish, done: Done): void {
+    switch (channel) {
+      case 'birth':
+        this.#birth(publish, done);
+        return;
+      case 'state':
+        this.#state(publish, done);
+        return;
+      case 'event':
+        this.#event(publish, done);
+        return;
+      default: {
+        const parsed = parseChannelPayload(channel, publish.payload);
+        if (parsed.kind === 'refused') this.#refuse(publish, parsed, done);
+        else this.#appendRaw('other', publish, this.#acknowledge(done));
+      }
+    }
+  }
+
+  /**
+   * The signals count from now on, before the birth is durable: telemetry that was sent right behind it is decoded
+   * within the same round. If the append fails, the device is not acknowledged and sends its birth again.
+   */
+  #birth(publish: InboundPublish, done: Done): void {
+    const parsed = parseChannelPayload('birth', publish.payload);
+    if (parsed.kind === 'refused') {
+      this.#refuse(publish, parsed, done);
+      return;
+    }
+    const memory = this.#book.device(publish.device);
+    memory.currentBoot = parsed.payload.boot;
+    memory.declared = declaredSignals(parsed.payload);
+    this.#needs.directory.declare(publish.device, memory.declared);
+    this.#appendRaw('birth', publish, this.#acknowledge(done));
+  }
+
+  /** A last will of an older boot must not end a newer one: it is kept in the log, but not as a state. */
+  #state(publish: InboundPublish, done: Done): void {
+    const parsed = parseChannelPayload('state', publish.payload);
+    if (parsed.kind === 'refused') {
+      this.#refuse(publish, parsed, done);
+      return;
+    }
+    const { boot, state } = parsed.payload;
+    const memory = this.#book.device(publish.device);
+    if (state === 'online') memory.currentBoot = boot;
+    const stale = memory.currentBoot !== undefined && memory.currentBoot !== boot;
+    if (stale) this.#count.staleStates.add('');
+    this.#appendRaw(stale ? 'other' : 'state', publish, this.#acknowledge(done));
+  }
+
+  #event(publish: InboundPublish, done: Done): void {
+    const parsed = parseChannelPayload('event', publish.payload);
+    if (parsed.kind === 'refused') {
+      this.#refuse(publish, parsed, done);
+      return;
+    }
+    const { boot, seq } = parsed.payload;
+    const window = this.#book.window(this.#book.device(publish.device), 'event', boot);
+    const acceptance = accept(seq, window);
+    if (acceptance.kind === 'duplicate') {
+      this.#duplicate(window, seq, acceptance.inFlight, 'event', done);
+      return;
+    }
+    // Events are few and not in the telemetry store: one that is too old to be remembered is taken.
+    window.begin(seq);
+    this.#appendRaw('event', publish, (error) => {
+      const waiters = window.finish(seq, !error);
+      this.#answer(done, error);
+      for (const waiter of waiters ?? []) waiter(error);
+    });
+  }
+
+  #appendRaw(kind: EntryKind, { device, payload, receivedAt }: InboundPublish, done: Appended): void {
+    const { tenant, model } = device;
+    const entry = { kind, tenant, device: device.device, model, receivedAt, body: payload };
+    this.#needs.log.append(entry, (error, position) => {
+      if (!error) {
+        this.#position = position;
+        this.#count.logged.add(kind);
+      }
+      done(error, position);
+    });
+  }
+
+  /** The whole message is refused and acknowledged. */
+  #refuse(publish: InboundPublish, refused: RefusedTelemetry, done: Done): void {
+    this.#quarantine(publish, refused, (error) => {
+      if (!error) this.#count.quarantined.add(refused.reason);
+      if (!error && refused.samples > 0) this.#count.samples.add('refused', refused.samples);
+      this.#answer(done, error);
+    });
+  }
+
+  #quarantineSamples(publish: InboundPublish, decoded: DecodedTelemetry, done: Done): void {
+    const [first] = decoded.refusals;
+    if (!first) return;
+    const { boot, seq } = decoded;
+    const facts = { reason: first.reason, at: first.at, boot, seq, samples: decoded.refusals.length };
+    this.#quarantine(publish, { ...facts, part: decoded.refused[0] }, (error) => {
+      if (!error) this.#count.samples.add('refused', decoded.refusals.length);
+      for (const refusal of error ? [] : decoded.refusals) this.#count.quarantinedSamples.add(refusal.reason);
+      done(error);
+    });
+  }
+
+  #quarantine(publish: InboundPublish, facts: QuarantineFacts, done: Done): void {
+    const record = quarantineRecord(publish, facts);
+    this.#needs.log.append(quarantineEntry(record, publish.device.model), (error, position) => {
+      if (!error) {
+        this.#position = position;
+        this.#count.logged.add('quarantine');
+      }
+      done(error);
+    });
+  }
+
+  #acknowledge(done: Done): Done {
+    return (error) => this.#answer(done, error);
+  }
+
+  #answer(done: Done, error: Error | undefined): void {
+    if (error) this.#count.refused.add(error instanceof AppError ? error.code : 'INTERNAL');
+    else this.#count.acked.add('');
+    done(error);
+  }
+
+  #tick(): void {
+    this.#counters.flush();
+    const { metrics, clock } = this.#needs;
+    const help = 'Devices whose sequence numbers are remembered';
+    metrics.gauge('presage_ingest_sequence_devices', help, this.#book.deviceCount);
+    const grown = this.#position - this.#keeper.saved >= this.#options.snapshotEveryBytes;
+    const aged = clock.now() - this.#savedAt >= this.#options.snapshotEveryMs;
+    if (this.#saving || !(grown || aged)) return;
+    this.#saving = this.#save().finally(() => {
+      this.#saving = undefined;
+    });
+  }
+
+  async #save(): Promise<void> {
+    this.#savedAt = this.#needs.clock.now();
+    try {
+      await this.#keeper.save(this.#book, this.#position);
+    } catch (error) {
+      // The next one may succeed; meanwhile the log keeps what the snapshot would hold.
+      this.#needs.logger.warn({ error: errorText(error) }, 'Could not save the sequence numbers');
+    }
+  }
+}
+
+/** All counters of ingest; docs/ingest.md says how they add up. */
+function createCounts(counters: Counters) {
+  const quarantineReasons: readonly ErrorCode[] = ['PAYLOAD_INVALID', 'PAYLOAD_NOT_JSON', 'PAYLOAD_TOO_LARGE'];
+  return {
+    received: counters.create(
+      'presage_ingest_received_total',
+      'Messages that the broker delivered',
+      'channel',
+      UPSTREAM_CHANNELS,
+    ),
+    logged: counters.create('presage_ingest_logged_total', 'Entries that are durable in the log', 'kind', [
+      'telemetry',
+    ]),
+    acked: counters.create('presage_ingest_acked_total', 'Messages that may be acknowledged'),
+    refused: counters.create('presage_ingest_unacknowledged_total', 'Messages that were not acknowledged', 'reason'),
+    duplicates: counters.create('presage_ingest_duplicates_total', 'Messages that were taken before', 'channel', [
+      'telemetry',
+    ]),
+    quarantined: counters.create(
+      'presage_ingest_quarantined_total',
+      'Messages of which nothing could be taken',
+      'reason',
+      quarantineReasons,
+    ),
+    quarantinedSamples: counters.create(
+      'presage_ingest_quarantined_samples_total',
+      'Samples refused in messages of which the rest was taken',
+      'reason',
+    ),
+    samples: counters.create('presage_ingest_samples_total', 'Telemetry samples by outcome', 'outcome', [
+      'accepted',
+      'refused',
+    ]),
+    dropped: counters.create(
+      'presage_ingest_dropped_total',
+      'Acknowledged messages that were lost; must stay 0',
+      'reason',
+      ['log_lost'],
+    ),
+    late: counters.create('presage_ingest_late_total', 'Telemetry messages behind a newer one of their boot'),
+    missing: counters.create('presage_ingest_missing_total', 'Sequence numbers that had not come when a newer one did'),
+    lookups: counters.create('presage_ingest_lookups_total', 'Telemetry messages that the store was asked about'),
+    staleStates: counters.create('presage_ingest_stale_states_total', 'Last wills of an older boot'),
+  };
+}
+
+async function withTimeout<T>(promise: Promise<T>, ms: number, late: () => Error): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(late()), ms);
+  });
+  try {
+    return await Promise.race([promise, timeout]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,426 @@
+/**
+ * The embedded telemetry log: segment files on the local disk. Everything appended while a write and its fdatasync run
+ * is gathered and becomes the next write, back to back and never on a timer: a lone message waits for one fdatasync, a
+ * flood shares it. What was called back without an error is on the medium. See docs/ingest.md.
+ */
+import { type FileHandle, mkdir, open, statfs, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { AppError, type ErrorCode, errorText } from '../../contract/kernel/errors.ts';
+import { SECOND_MS } from '../../contract/kernel/time.ts';
+import type { Clock, Logger, Metrics, Service } from '../../contract/ports/services.ts';
+import type {
+  Appended,
+  LogBatch,
+  LogEntry,
+  Position,
+  ReadOptions,
+  TelemetryLog,
+} from '../../contract/ports/telemetry-log.ts';
+import { ConsumersFile } from './consumers-file.ts';
+import { FILE_MODE, FOLDER_MODE, syncFolder } from './durable-files.ts';
+import { frameBound } from './frame.ts';
+import { type LogDisk, nodeDisk } from './log-disk.ts';
+import { PendingBatch } from './pending-batch.ts';
+import { recoverSegments } from './recover.ts';
+import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, type Segment, segmentPath } from './segment-files.ts';
+import { openSegmentLogReader, type SegmentReader } from './segment-reader.ts';
+
+const MIB = 1024 * 1024;
+
+export interface SegmentLogOptions {
+  /** Label `log` of the metrics. Default `telemetry`. */
+  readonly name?: string;
+  /** A segment is closed once it holds this much; at most a quarter of `maxBytes`. Default 64 MiB. */
+  readonly segmentBytes?: number;
+  /** Bytes kept for consumers that are behind; more is refused with LOG_FULL. Default 2,048 MiB. */
+  readonly maxBytes?: number;
+  /** Bytes gathered for one group commit; more is refused with LOG_FULL. Default 64 MiB. */
+  readonly maxPendingBytes?: number;
+  /** Below this much free disk space nothing is taken (LOG_FULL); checked once a second. Default 0 = not checked. */
+  readonly minFreeBytes?: number;
+  /** Segments are deleted once all of these have committed past them; without names nothing is ever deleted. */
+  readonly consumers?: readonly string[];
+  /**
+   * Positions begin behind this at least. Give what a store that keeps its own position says: were the log's folder
+   * replaced, the store would otherwise take new entries for old ones.
+   */
+  readonly minimumEnd?: Position;
+  readonly disk?: LogDisk;
+}
+
+/** What opening found, for the start-up line. */
+export interface LogRecovery {
+  /** A torn tail that was cut off: never acknowledged. */
+  readonly droppedBytes: number;
+  /** Acknowledged bytes that are gone: the disk or somebody lost them. Always 0 on a healthy disk. */
+  readonly lostBytes: number;
+}
+
+/** The log and its life; apart because a log has a `start()` of its own, its oldest position. */
+export interface SegmentLog extends Service {
+  readonly log: TelemetryLog;
+  recovered(): LogRecovery;
+}
+
+interface SegmentLogNeeds {
+  readonly directory: string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+}
+
+export function openSegmentLog(needs: SegmentLogNeeds, options: SegmentLogOptions = {}): SegmentLog {
+  const log = new FileLog(needs, options);
+  return { log, start: () => log.open(), stop: () => log.close(), recovered: () => log.recovery };
+}
+
+/** The segment that is written to. */
+interface Tail {
+  readonly file: FileHandle;
+  readonly base: Position;
+}
+
+class FileLog implements TelemetryLog {
+  readonly #needs: SegmentLogNeeds;
+  readonly #options: Required<SegmentLogOptions>;
+  readonly #labels: { readonly log: string };
+  readonly #consumersFile: ConsumersFile;
+  readonly #reader: SegmentReader;
+  readonly #listeners = new Set<(end: Position) => void>();
+  #segments: Segment[] = [];
+  #tail: Tail | undefined;
+  #durableEnd: Position = 0;
+  #pending = new PendingBatch();
+  #spare = new PendingBatch();
+  /** The group commits that run back to back, until nothing is pending. */
+  #committing: Promise<void> | undefined;
+  #scheduled = false;
+  #closed: AppError | undefined = new AppError('LOG_FAILED', 'the log is not started');
+  #diskFull = false;
+  #timer: NodeJS.Timeout | undefined;
+  recovery: LogRecovery = { droppedBytes: 0, lostBytes: 0 };
+  /** Counted locally, handed to the metrics once a second: an append must not pay for them. */
+  #counts = { syncs: 0, appends: 0, refused: new Map<ErrorCode, number>() };
+
+  constructor(needs: SegmentLogNeeds, options: SegmentLogOptions) {
+    const maxBytes = options.maxBytes ?? 2048 * MIB;
+    this.#needs = needs;
+    this.#options = {
+      name: options.name ?? 'telemetry',
+      maxBytes,
+      // Otherwise the one segment that may never be deleted, the last, could fill the log for ever.
+      segmentBytes: Math.min(options.segmentBytes ?? 64 * MIB, Math.floor(maxBytes / 4)),
+      maxPendingBytes: options.maxPendingBytes ?? 64 * MIB,
+      minFreeBytes: options.minFreeBytes ?? 0,
+      consumers: options.consumers ?? [],
+      minimumEnd: options.minimumEnd ?? 0,
+      disk: options.disk ?? nodeDisk,
+    };
+    this.#labels = { log: this.#options.name };
+    this.#consumersFile = new ConsumersFile(join(needs.directory, 'consumers.json'));
+    this.#reader = openSegmentLogReader(needs.directory, { durableEnd: () => this.#durableEnd });
+  }
+
+  /** @throws AppError LOG_CORRUPT when something durable is damaged */
+  async open(): Promise<void> {
+    if (this.#tail) return;
+    const { directory, logger } = this.#needs;
+    await mkdir(directory, { recursive: true, mode: FOLDER_MODE });
+    await this.#consumersFile.load();
+    const { segments, end, droppedBytes } = await recoverSegments(directory);
+    const furthest = Math.max(this.#consumersFile.furthest, this.#options.minimumEnd);
+    const lostBytes = Math.max(0, furthest - (end ?? furthest));
+    this.#segments = segments;
+    this.recovery = { droppedBytes, lostBytes };
+    if (lostBytes > 0) logger.error({ directory, lostBytes }, 'Acknowledged entries are missing from the log');
+    if (droppedBytes > 0) logger.warn({ directory, droppedBytes }, 'Cut off a torn tail that was never acknowledged');
+    await this.#openTail(end ?? furthest, furthest);
+    await this.#checkDisk();
+    this.#closed = undefined;
+    this.#timer = setInterval(() => void this.#tick(), SECOND_MS).unref();
+  }
+
+  /** Writes what was appended before, closes the files, refuses what comes after. */
+  async close(): Promise<void> {
+    if (this.#timer) clearInterval(this.#timer);
+    this.#closed ??= new AppError('LOG_FAILED', 'the log is stopped');
+    while (this.#scheduled || this.#committing) await (this.#committing ?? new Promise(setImmediate));
+    const tail = this.#tail;
+    this.#tail = undefined;
+    if (!tail) return;
+    await this.#consumersFile.save(this.#durableEnd);
+    await this.#reader.close();
+    await tail.file.close();
+    this.#flushMetrics();
+  }
+
+  append(entry: LogEntry, done: Appended): void {
+    const bound = frameBound(entry);
+    const refusal = this.#closed ?? this.#fullness(bound);
+    if (refusal) {
+      this.#countRefused(refusal.code);
+      queueMicrotask(() => done(refusal, 0));
+      return;
+    }
+    this.#pending.add(entry, bound, done);
+    this.#counts.appends++;
+    this.#schedule();
+  }
+
+  barrier(done: (error: Error | undefined) => void): void {
+    const closed = this.#closed;
+    if (closed) {
+      queueMicrotask(() => done(closed));
+      return;
+    }
+    this.#pending.addWaiter(done);
+    this.#schedule();
+  }
+
+  read(from: Position, options: ReadOptions): Promise<LogBatch> {
+    return this.#reader.read(from, options);
+  }
+
+  end(): Position {
+    return this.#durableEnd;
+  }
+
+  start(): Position {
+    return this.#segments[0]?.base ?? 0;
+  }
+
+  onDurable(listener: (end: Position) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  committed(consumer: string): Position {
+    return this.#consumersFile.committed(consumer);
+  }
+
+  async commit(consumer: string, position: Position): Promise<void> {
+    if (position > this.#durableEnd)
+      throw new RangeError(`${consumer} commits ${position}, the log ends at ${this.#durableEnd}`);
+    this.#consumersFile.set(consumer, position);
+    await this.#consumersFile.save(this.#durableEnd);
+    await this.#trim();
+  }
+
+  lagBytes(consumer: string): number {
+    return Math.max(0, this.#durableEnd - this.committed(consumer));
+  }
+
+  /** Why nothing more can be taken, if so. */
+  #fullness(bytes: number): AppError | undefined {
+    const { maxBytes, maxPendingBytes, name } = this.#options;
+    if (this.#diskFull) return new AppError('LOG_FULL', `${name}: the disk has too little free space`);
+    if (this.#pending.length + bytes > maxPendingBytes)
+      return new AppError('LOG_FULL', `${name}: the disk is too slow`);
+    const kept = this.#pending.end + bytes - this.start();
+    return kept > maxBytes ? new AppError('LOG_FULL', `${name}: ${kept} bytes wait for consumers`) : undefined;
+  }
+
+  /** A group begins after the current round of I/O callbacks: what arrived together is written together. */
+  #schedule(): void {
+    if (this.#committing || this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      this.#committing = this.#commitAll().finally(() => {
+        this.#committing = undefined;
+        if (this.#pending.waiting > 0) this.#schedule();
+      });
+    });
+  }
+
+  /** The next write starts before the callbacks of the last one run, so that the disk never waits for them. */
+  async #commitAll(): Promise<void> {
+    let batch = this.#takePending();
+    let written = this.#write(batch);
+    for (;;) {
+      const failure = await written.then(() => undefined, asError);
+      if (failure) return this.#fail(batch, failure);
+      const durable = batch;
+      this.#durableEnd = durable.end;
+      this.#spare = durable;
+      const more = this.#pending.waiting > 0;
+      if (more) {
+        batch = this.#takePending();
+        written = this.#write(batch);
+      }
+      this.#settle(durable, undefined);
+      this.#announce();
+      if (!more) return;
+    }
+  }
+
+  #takePending(): PendingBatch {
+    const batch = this.#pending;
+    this.#pending = this.#spare;
+    this.#pending.reset(batch.end);
+    return batch;
+  }
+
+  async #write(batch: PendingBatch): Promise<void> {
+    const { disk, segmentBytes } = this.#options;
+    if (batch.length === 0) return; // Only waiters: everything before them is durable by now.
+    const filled = batch.start - this.#openedTail().base;
+    if (filled > 0 && filled + batch.length > segmentBytes) await this.#roll(batch.start, batch.start);
+    const { file, base } = this.#openedTail();
+    await disk.write(file.fd, batch.buffer, batch.length, SEGMENT_HEADER_BYTES + batch.start - base);
+    await disk.sync(file.fd);
+    this.#counts.syncs++;
+  }
+
+  /**
+   * Nothing that was not confirmed durable is ever acknowledged. When the disk was full before anything was synced, the
+   * half-written bytes are cut off and the log goes on; after any other error nobody knows what is on the medium (a
+   * second fdatasync may succeed without having written the pages that the first one lost), so the log stays failed.
+   */
+  async #fail(batch: PendingBatch, failure: NodeJS.ErrnoException): Promise<void> {
+    const noSpace = failure.code === 'ENOSPC' && failure.syscall === 'write' && (await this.#cutOff(batch.start));
+    const error = new AppError(noSpace ? 'LOG_FULL' : 'LOG_FAILED', errorText(failure), { cause: failure });
+    if (noSpace) this.#diskFull = true;
+    else this.#closed = error;
+    this.#needs.logger.error({ directory: this.#needs.directory, error: errorText(failure) }, error.message);
+    this.#spare = batch;
+    const behind = this.#takePending();
+    this.#pending.reset(this.#durableEnd);
+    this.#settle(batch, error);
+    this.#settle(behind, error);
+    this.#spare = behind;
+  }
+
+  async #cutOff(position: Position): Promise<boolean> {
+    try {
+      const { file, base } = this.#openedTail();
+      await file.truncate(SEGMENT_HEADER_BYTES + position - base);
+      await file.datasync();
+      return true;
+    } catch (error) {
+      this.#needs.logger.error({ error: errorText(error) }, 'Could not cut off a half-written group commit');
+      return false;
+    }
+  }
+
+  #settle(batch: PendingBatch, error: AppError | undefined): void {
+    if (error) this.#countRefused(error.code, batch.waiting);
+    batch.settle(error, (thrown) => {
+      this.#needs.logger.error({ error: errorText(thrown) }, 'A callback of the log threw');
+    });
+  }
+
+  #announce(): void {
+    for (const listener of this.#listeners) {
+      try {
+        listener(this.#durableEnd);
+      } catch (error) {
+        this.#needs.logger.error({ error: errorText(error) }, 'A listener of the log threw');
+      }
+    }
+  }
+
+  #openedTail(): Tail {
+    if (!this.#tail) throw new AppError('LOG_FAILED', 'the log is not open');
+    return this.#tail;
+  }
+
+  /** Opens the last segment for appending, or begins one where positions were never used before. */
+  async #openTail(end: Position, furthest: Position): Promise<void> {
+    const last = this.#segments.at(-1);
+    if (last && end >= furthest) {
+      const file = await open(last.path, 'r+');
+      await file.datasync(); // What a killed process wrote may still be in the page cache only; followers will see it.
+      this.#tail = { file, base: last.base };
+    } else {
+      await this.#roll(furthest, end);
+    }
+    this.#durableEnd = Math.max(end, furthest);
+    this.#pending.reset(this.#durableEnd);
+  }
+
+  async #roll(base: Position, previousEnd: Position): Promise<void> {
+    const path = segmentPath(this.#needs.directory, base);
+    const file = await open(path, 'wx', FILE_MODE);
+    try {
+      await this.#options.disk.write(file.fd, encodeSegmentHeader(base, previousEnd), SEGMENT_HEADER_BYTES, 0);
+      await file.datasync();
+      await syncFolder(this.#needs.directory);
+    } catch (error) {
+      await file.close();
+      await unlink(path);
+      throw error;
+    }
+    await this.#tail?.file.close();
+    this.#tail = { file, base };
+    this.#segments.push({ path, base });
+  }
+
+  /** Deletes the segments that every named consumer has left behind, never the one that is written to. */
+  async #trim(): Promise<void> {
+    const { consumers } = this.#options;
+    if (consumers.length === 0) return;
+    const passed = Math.min(...consumers.map((name) => this.committed(name)));
+    for (let next = this.#segments[1]; next && next.base <= passed; next = this.#segments[1]) {
+      const behind = this.#segments.shift();
+      if (behind) await unlink(behind.path);
+      // Oldest first, each deletion durable before the next: a power cut cannot leave a hole in the chain.
+      await syncFolder(this.#needs.directory);
+    }
+  }
+
+  async #tick(): Promise<void> {
+    try {
+      await this.#checkDisk();
+      await this.#measureOldest();
+      this.#flushMetrics();
+    } catch (error) {
+      this.#needs.logger.warn({ error: errorText(error) }, 'Could not measure the log');
+    }
+  }
+
+  async #checkDisk(): Promise<void> {
+    const { minFreeBytes } = this.#options;
+    const enough = Math.max(minFreeBytes, this.#diskFull ? MIB : 0);
+    if (enough === 0) return;
+    const { bavail, bsize } = await statfs(this.#needs.directory);
+    const full = bavail * bsize < enough;
+    if (full !== this.#diskFull)
+      this.#needs.logger.warn({ freeBytes: bavail * bsize, full }, 'Free disk space changed');
+    this.#diskFull = full;
+  }
+
+  /** Age of the oldest entry that some consumer still needs. */
+  async #measureOldest(): Promise<void> {
+    const behind = Math.min(...this.#options.consumers.map((name) => this.committed(name)), this.#durableEnd);
+    const { entries } = await this.#reader.read(behind, { maxEntries: 1 });
+    const ageMs = entries[0] ? Math.max(0, this.#needs.clock.now() - entries[0].receivedAt) : 0;
+    const help = 'Age of the oldest entry that a consumer of the log still needs';
+    this.#needs.metrics.gauge('presage_log_oldest_seconds', help, ageMs / SECOND_MS, this.#labels);
+  }
+
+  #countRefused(code: ErrorCode, by = 1): void {
+    this.#counts.refused.set(code, (this.#counts.refused.get(code) ?? 0) + by);
+  }
+
+  #flushMetrics(): void {
+    const { metrics } = this.#needs;
+    const { appends, syncs, refused } = this.#counts;
+    this.#counts = { appends: 0, syncs: 0, refused: new Map() };
+    metrics.count('presage_log_appends_total', 'Entries taken by the log', this.#labels, appends);
+    metrics.count('presage_log_syncs_total', 'Group commits: one write and one fdatasync each', this.#labels, syncs);
+    for (const [reason, by] of refused) {
+      const help = 'Entries that the log did not take or could not make durable; none of them was acknowledged';
+      metrics.count('presage_log_refused_total', help, { ...this.#labels, reason }, by);
+    }
+    metrics.gauge('presage_log_bytes', 'Bytes kept in the log', this.#durableEnd - this.start(), this.#labels);
+    for (const consumer of this.#options.consumers) {
+      const help = 'Bytes between a consumer and the end of the log';
+      metrics.gauge('presage_log_lag_bytes', help, this.lagBytes(consumer), { ...this.#labels, consumer });
+    }
+  }
+}
+
+function asError(error: unknown): NodeJS.ErrnoException {
+  return error instanceof Error ? error : new Error(String(error));
+}

@@ -1,0 +1,159 @@
+/**
+ * Hands births, states, events and quarantine entries from the log to whoever owns devices' metadata, as the log's
+ * consumer `registry`. The database may be away: the log keeps them.
+ */
+import type { z } from 'zod';
+import { errorText } from '../contract/kernel/errors.ts';
+import type { Random } from '../contract/kernel/random.ts';
+import { SECOND_MS } from '../contract/kernel/time.ts';
+import type { RegistryRecord, RegistrySink } from '../contract/ports/registry.ts';
+import type { Clock, Logger, Metrics, Readiness, Service } from '../contract/ports/services.ts';
+import type { LogConsumers, LoggedEntry, LogNotifier, LogReader } from '../contract/ports/telemetry-log.ts';
+import { birthPayload, eventPayload, statePayload } from '../contract/wire/payloads.ts';
+import { Counters } from './counters.ts';
+import { type Follower, followLog } from './follow-log.ts';
+import { quarantineRecordSchema } from './quarantine.ts';
+import { retryForEver } from './retry.ts';
+
+export const REGISTRY_CONSUMER = 'registry';
+const FLUSH_METRICS_MS = SECOND_MS;
+
+export interface RegistryWriterNeeds {
+  readonly log: LogReader & LogConsumers & LogNotifier;
+  readonly sink: RegistrySink;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+}
+
+export interface RegistryWriterOptions {
+  /** Log entries of all kinds looked at together. Default 2,000. */
+  readonly batchEntries?: number;
+  /** Default 50 ms. */
+  readonly gatherMs?: number;
+  /** Default 500 ms. */
+  readonly commitEveryMs?: number;
+  /** Spreads retries. Default Math.random. */
+  readonly random?: Random;
+}
+
+export interface RegistryWriter extends Service {
+  readiness(): Readiness;
+}
+
+export function createRegistryWriter(needs: RegistryWriterNeeds, options: RegistryWriterOptions = {}): RegistryWriter {
+  return new LogToRegistry(needs, options);
+}
+
+class LogToRegistry implements RegistryWriter {
+  readonly #needs: RegistryWriterNeeds;
+  readonly #options: Required<RegistryWriterOptions>;
+  readonly #counters: Counters;
+  readonly #count: { readonly records: { add(label: string, by?: number): void } };
+  #follower: Follower | undefined;
+  /** From the receipt of the newest entry to its storage. */
+  #delayMs = 0;
+  #failure: unknown;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(needs: RegistryWriterNeeds, options: RegistryWriterOptions) {
+    this.#needs = needs;
+    this.#options = {
+      batchEntries: options.batchEntries ?? 2_000,
+      gatherMs: options.gatherMs ?? 50,
+      commitEveryMs: options.commitEveryMs ?? 500,
+      random: options.random ?? Math.random,
+    };
+    this.#counters = new Counters(needs.metrics);
+    const help = 'Births, states, events and quarantine entries handed to the registry';
+    this.#count = { records: this.#counters.create('presage_ingest_registry_records_total', help, 'kind') };
+  }
+
+  async start(): Promise<void> {
+    if (this.#timer) return;
+    this.#timer = setInterval(() => this.#flushMetrics(), FLUSH_METRICS_MS).unref();
+    const { log } = this.#needs;
+    this.#follower = followLog(this.#needs, {
+      consumer: REGISTRY_CONSUMER,
+      from: async () => log.committed(REGISTRY_CONSUMER),
+      handle: (entries, _position, signal) => this.#handle(entries, signal),
+      maxEntries: this.#options.batchEntries,
+      maxBytes: 8 * 1024 * 1024,
+      gatherMs: this.#options.gatherMs,
+      commitEveryMs: this.#options.commitEveryMs,
+      random: this.#options.random,
+    });
+  }
+
+  async stop(): Promise<void> {
+    if (!this.#timer) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    await this.#follower?.stop();
+    this.#flushMetrics();
+  }
+
+  readiness(): Readiness {
+    return this.#failure === undefined ? { ok: true } : { ok: false, detail: errorText(this.#failure) };
+  }
+
+  #flushMetrics(): void {
+    this.#counters.flush();
+    const help = 'Time between the receipt of a record and its storage, newest batch';
+    this.#needs.metrics.gauge('presage_ingest_registry_delay_seconds', help, this.#delayMs / SECOND_MS);
+  }
+
+  async #handle(entries: readonly LoggedEntry[], signal: AbortSignal): Promise<void> {
+    const records = entries.map((entry) => this.#toRecord(entry)).filter((record) => record !== undefined);
+    if (records.length === 0) return;
+    const { sink, logger } = this.#needs;
+    await retryForEver(() => sink.store(records), {
+      signal,
+      logger,
+      random: this.#options.random,
+      what: 'Storing births, states, events and quarantine entries',
+      onOutcome: (error) => {
+        this.#failure = error;
+      },
+    });
+    for (const record of records) this.#count.records.add(record.kind);
+    const newest = entries.at(-1);
+    if (newest) this.#delayMs = Math.max(0, this.#needs.clock.now() - newest.receivedAt);
+  }
+
+  /** An entry that does not meet its schema was not written by this version's door: it is passed over, and said so. */
+  #toRecord(entry: LoggedEntry): RegistryRecord | undefined {
+    try {
+      return toRecord(entry);
+    } catch (error) {
+      const facts = { position: entry.position, kind: entry.kind, error: errorText(error) };
+      this.#needs.logger.error(facts, 'Passed over a log entry that is not readable');
+      this.#count.records.add('unreadable');
+      return undefined;
+    }
+  }
+}
+
+function toRecord(entry: LoggedEntry): RegistryRecord | undefined {
+  const { position, receivedAt } = entry;
+  const ref = { tenant: entry.tenant, device: entry.device };
+  switch (entry.kind) {
+    case 'quarantine': {
+      const { boot, seq, ...rest } = parseBody(quarantineRecordSchema, entry);
+      const identity = { ...(boot === undefined ? {} : { boot }), ...(seq === undefined ? {} : { seq }) };
+      return { kind: 'quarantine', position, record: { ...rest, ...identity } };
+    }
+    case 'birth':
+      return { kind: 'birth', position, ref, birth: parseBody(birthPayload, entry), receivedAt };
+    case 'state':
+      return { kind: 'state', position, ref, state: parseBody(statePayload, entry), receivedAt };
+    case 'event':
+      return { kind: 'event', position, ref, event: parseBody(eventPayload, entry), receivedAt };
+    default:
+      return undefined;
+  }
+}
+
+function parseBody<T>(schema: z.ZodType<T>, { body }: LoggedEntry): T {
+  return schema.parse(JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('utf8')));
+}

@@ -1,0 +1,222 @@
+/**
+ * What was already taken: for every device and boot the highest sequence number and a bitmap of the 4,096 numbers up to
+ * it. A number counts as seen only once its entry is durable; until then it is in flight, and whoever sends it again
+ * shares the outcome of the first. So a failed append leaves no trace, and a snapshot never claims what is not on disk.
+ */
+import type { DeviceRef } from '../contract/kernel/ids.ts';
+import { clientIdOf } from '../contract/kernel/ids.ts';
+import type { DeclaredSignals } from './declared-signals.ts';
+
+export const WINDOW_SIZE = 4_096;
+const WORDS = WINDOW_SIZE / 32;
+const ALL = 0xffffffff;
+
+/** What a window knows about a sequence number. `unknown`: too far behind, or from before the window's memory. */
+export type Sight = 'new' | 'inFlight' | 'seen' | 'unknown';
+
+/** Called with the outcome of the message that was first. */
+export type Waiter = (error: Error | undefined) => void;
+
+/** The sequence numbers of one device within one boot. */
+export class SequenceWindow {
+  /** Highest durable number; −1 = none. */
+  highest = -1;
+  /** Highest number on its way or durable, for gaps and lateness only. */
+  newest = -1;
+  /** Below this the window has no memory; Infinity = it has none at all before its first number. */
+  knownFrom: number;
+  /** Ring of WINDOW_SIZE bits by `seq % WINDOW_SIZE`, valid for the WINDOW_SIZE numbers up to `highest`. */
+  readonly bits = new Uint32Array(WORDS);
+  /** by seq: whom else to tell; `undefined` = nobody yet */
+  readonly #inFlight = new Map<number, Waiter[] | undefined>();
+
+  /** `certain`: nothing of this boot was ever forgotten, so what is not here is new. */
+  constructor(certain: boolean) {
+    this.knownFrom = certain ? 0 : Number.POSITIVE_INFINITY;
+  }
+
+  look(seq: number): Sight {
+    if (this.#inFlight.has(seq)) return 'inFlight';
+    if (seq < this.knownFrom) return 'unknown';
+    if (seq > this.highest) return 'new';
+    if (this.highest - seq >= WINDOW_SIZE) return 'unknown';
+    const bit = seq % WINDOW_SIZE;
+    return ((this.bits[bit >>> 5] ?? 0) >>> (bit & 31)) & 1 ? 'seen' : 'new';
+  }
+
+  /** The number is on its way into the log. */
+  begin(seq: number): void {
+    this.#inFlight.set(seq, undefined);
+    if (seq > this.newest) this.newest = seq;
+  }
+
+  /** Shares the outcome of a number in flight. */
+  wait(seq: number, waiter: Waiter): void {
+    const waiters = this.#inFlight.get(seq);
+    if (waiters) waiters.push(waiter);
+    else this.#inFlight.set(seq, [waiter]);
+  }
+
+  /**
+   * The number's way has ended: in the log when `durable`, else it failed or proved to be stored long ago. The latter is
+   * not marked: it says nothing about its neighbours, which must be looked up as well. Returns who else wants to know.
+   */
+  finish(seq: number, durable: boolean): readonly Waiter[] | undefined {
+    const waiters = this.#inFlight.get(seq);
+    this.#inFlight.delete(seq);
+    if (durable) this.mark(seq);
+    return waiters;
+  }
+
+  /** The number is durable. */
+  mark(seq: number): void {
+    if (this.knownFrom === Number.POSITIVE_INFINITY) this.knownFrom = seq;
+    if (seq > this.highest) this.#advance(seq);
+    if (this.highest - seq >= WINDOW_SIZE) return;
+    this.#setBit(seq);
+  }
+
+  /** Runs of seen numbers, oldest first, as [first, count] pairs. */
+  runs(): [first: number, count: number][] {
+    const runs: [number, number][] = [];
+    const lowest = Math.max(0, this.highest - WINDOW_SIZE + 1);
+    for (let seq = lowest; seq <= this.highest; ) {
+      const step = this.#uniformStep(seq);
+      const bit = seq % WINDOW_SIZE;
+      const seen = ((this.bits[bit >>> 5] ?? 0) >>> (bit & 31)) & 1;
+      const last = runs.at(-1);
+      if (seen && last && last[0] + last[1] === seq) last[1] += step;
+      else if (seen) runs.push([seq, step]);
+      seq += step;
+    }
+    return runs;
+  }
+
+  /** 32 where a whole word of the ring says the same, else 1. */
+  #uniformStep(seq: number): number {
+    if (seq % 32 !== 0 || seq + 31 > this.highest) return 1;
+    const word = this.bits[(seq % WINDOW_SIZE) >>> 5];
+    return word === 0 || word === ALL ? 32 : 1;
+  }
+
+  #advance(seq: number): void {
+    if (seq - this.highest >= WINDOW_SIZE) this.bits.fill(0);
+    else for (let passed = this.highest + 1; passed < seq; passed++) this.#clearBit(passed);
+    this.highest = seq;
+    if (seq > this.newest) this.newest = seq;
+  }
+
+  #setBit(seq: number): void {
+    const bit = seq % WINDOW_SIZE;
+    this.bits[bit >>> 5] = (this.bits[bit >>> 5] ?? 0) | (1 << (bit & 31));
+  }
+
+  #clearBit(seq: number): void {
+    const bit = seq % WINDOW_SIZE;
+    this.bits[bit >>> 5] = (this.bits[bit >>> 5] ?? 0) & ~(1 << (bit & 31));
+  }
+}
+
+/** Telemetry and events count apart. */
+export type SequenceStream = 'telemetry' | 'event';
+
+/** What is remembered of one device. */
+export interface DeviceMemory {
+  /** by boot, or `event/boot`; oldest first */
+  readonly windows: Map<string, SequenceWindow>;
+  /** Boot of the newest birth or `online`; the first telemetry of an unknown device also sets it. */
+  currentBoot: string | undefined;
+  /** What births since the last start declared: known here before the directory has it from the database. */
+  declared: DeclaredSignals | undefined;
+  /** A boot of this device was dropped: a boot that is not here may be an old one. */
+  forgotBoots: boolean;
+}
+
+export interface SequenceLimits {
+  /** Devices remembered, at least; at most twice as many. */
+  readonly maxDevices: number;
+  /** Windows remembered a device. */
+  readonly maxWindowsPerDevice: number;
+}
+
+export const DEFAULT_SEQUENCE_LIMITS: SequenceLimits = { maxDevices: 25_000, maxWindowsPerDevice: 16 };
+
+/**
+ * The memory of all devices, bounded in two generations: whoever is used moves to the young one; when that is full it
+ * becomes the old one and the former old one is forgotten. Forgotten devices are looked up in the store.
+ */
+export class SequenceBook {
+  readonly #limits: SequenceLimits;
+  /** by client id */
+  #young = new Map<string, DeviceMemory>();
+  /** by client id */
+  #old = new Map<string, DeviceMemory>();
+  /** Some device was forgotten once, or the past was never known: a device that is not here may be an old one. */
+  forgotDevices = false;
+  /** Devices and windows dropped to keep the bounds. */
+  evictions = 0;
+
+  constructor(limits: SequenceLimits = DEFAULT_SEQUENCE_LIMITS) {
+    this.#limits = limits;
+  }
+
+  get deviceCount(): number {
+    return this.#young.size + this.#old.size;
+  }
+
+  device(ref: DeviceRef): DeviceMemory {
+    const key = clientIdOf(ref);
+    return this.#young.get(key) ?? this.#rejuvenate(key);
+  }
+
+  window(memory: DeviceMemory, stream: SequenceStream, boot: string): SequenceWindow {
+    const key = stream === 'telemetry' ? boot : `event/${boot}`; // A boot id holds no slash: the streams share no key.
+    return memory.windows.get(key) ?? this.#addWindow(memory, key);
+  }
+
+  /** All devices, for the snapshot. */
+  *entries(): Iterable<[clientId: string, memory: DeviceMemory]> {
+    yield* this.#old;
+    yield* this.#young;
+  }
+
+  /** Puts a device back as a snapshot remembers it. */
+  restore(clientId: string, memory: DeviceMemory): void {
+    this.#keep(clientId, memory);
+  }
+
+  #rejuvenate(key: string): DeviceMemory {
+    const known = this.#old.get(key);
+    this.#old.delete(key);
+    const memory = known ?? {
+      windows: new Map(),
+      currentBoot: undefined,
+      declared: undefined,
+      forgotBoots: this.forgotDevices,
+    };
+    this.#keep(key, memory);
+    return memory;
+  }
+
+  #keep(key: string, memory: DeviceMemory): void {
+    if (this.#young.size >= this.#limits.maxDevices) {
+      this.evictions += this.#old.size;
+      if (this.#old.size > 0) this.forgotDevices = true;
+      this.#old = this.#young;
+      this.#young = new Map();
+    }
+    this.#young.set(key, memory);
+  }
+
+  #addWindow(memory: DeviceMemory, key: string): SequenceWindow {
+    const window = new SequenceWindow(!memory.forgotBoots);
+    if (memory.windows.size >= this.#limits.maxWindowsPerDevice) {
+      const [oldest] = memory.windows.keys();
+      if (oldest !== undefined) memory.windows.delete(oldest);
+      memory.forgotBoots = true;
+      this.evictions++;
+    }
+    memory.windows.set(key, window);
+    return window;
+  }
+}
