@@ -10,10 +10,18 @@ import type { RetainedStore } from './retained-store.ts';
 import type { TopicBus } from './topic-bus.ts';
 
 /**
- * What became of a message to a device. `sent` = its socket took it; `retained` = kept for when it subscribes;
- * `notReading` = too much waits for it already, or it was closed meanwhile; `noRoom` = neither kept nor sent.
+ * What became of a message to a device. `sent` = its socket took it; `closed` = its connection closed meanwhile, so that
+ * it may or may not have arrived; `retained` = kept for when it subscribes; `notReading` = refused, because too much
+ * waits for it already; `noRoom` = refused, because the store of retained messages is full.
  */
-export type PublishOutcome = 'sent' | 'retained' | 'notConnected' | 'notSubscribed' | 'notReading' | 'noRoom';
+export type PublishOutcome =
+  | 'sent'
+  | 'closed'
+  | 'retained'
+  | 'notConnected'
+  | 'notSubscribed'
+  | 'notReading'
+  | 'noRoom';
 
 export type PublishTo = (
   ref: DeviceRef,
@@ -38,7 +46,7 @@ export function createDownlink(needs: DownlinkNeeds, limits: { readonly maxPendi
       // Aedes calls back once the socket took it, or when the connection is closed because it did not.
       aedes.publish({ cmd: 'publish', topic, payload, qos: 1, retain: false, dup: false }, () => {
         connection.pending -= 1;
-        resolve(connection.stream.destroyed ? 'notReading' : 'sent');
+        resolve(connection.stream.destroyed ? 'closed' : 'sent');
       });
     });
   };
@@ -57,7 +65,7 @@ export function createDownlink(needs: DownlinkNeeds, limits: { readonly maxPendi
       : !bus.hasListener(topic)
         ? 'notSubscribed'
         : connection.pending >= limits.maxPendingPerDevice && 'notReading';
-    if (connection && !cannot) return send(connection, topic, payload);
-    return retain ? 'retained' : cannot || 'notConnected';
+    const outcome = connection && !cannot ? await send(connection, topic, payload) : cannot || 'notConnected';
+    return retain && outcome !== 'sent' ? 'retained' : outcome;
   };
 }
