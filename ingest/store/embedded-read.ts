@@ -120,7 +120,7 @@ export async function readSeries(
   const wanted = table.columns.filter(({ signal }) => query.signals.includes(signal));
   const bySignal =
     query.points === undefined
-      ? await readRaw(connection, table, wanted, query, MAX_RAW_ROWS)
+      ? await readRaw(connection, table, wanted, query)
       : await readShort(connection, table, wanted, query, query.points);
   return query.signals.map((signal) => ({ signal, points: bySignal.get(signal) ?? [] }));
 }
@@ -132,15 +132,14 @@ async function readRaw(
   { table }: ModelTable,
   wanted: readonly SignalColumn[],
   query: RangeQuery,
-  maxRows: number,
 ): Promise<PointsBySignal> {
   if (wanted.length === 0) return new Map();
   const names = wanted.map(({ column }) => quoted(column));
   const present = names.map((name) => `${name} IS NOT NULL`).join(' OR ');
   const sql = `SELECT observed_at, ${names.join(', ')} FROM ${table} WHERE ${IN_RANGE} AND (${present})
-    ORDER BY ${ORDER} LIMIT ${maxRows + 1}`;
+    ORDER BY ${ORDER} LIMIT ${MAX_RAW_ROWS + 1}`;
   const [times = [], ...values] = await columnsOf(connection, sql, rangeValues(query));
-  if (times.length > maxRows) throw tooManyRows();
+  if (times.length > MAX_RAW_ROWS) throw tooManyRows();
   return new Map(wanted.map(({ signal }, i) => [signal, pointsOf(times, values[i] ?? [])]));
 }
 
@@ -165,10 +164,27 @@ async function readShort(
   const counts = await countValues(connection, table, numbers, query);
   const few = numbers.filter((_column, i) => (counts[i] ?? 0) <= points);
   const many = numbers.filter((_column, i) => (counts[i] ?? 0) > points);
-  const series = await readRaw(connection, table, few, query, few.length * points);
+  const series = await readAll(connection, table, few, query);
   for (const [signal, found] of await readExtremes(connection, table, many, query, points)) series.set(signal, found);
   for (const column of wanted.filter(({ kind }) => kind !== 'number')) {
     series.set(column.signal, await readChanges(connection, table, column, query, points));
+  }
+  return series;
+}
+
+/** All points of signals that have few, by whole millisecond and then value: what every store can order by. */
+async function readAll(
+  connection: DuckDBConnection,
+  { table }: ModelTable,
+  columns: readonly SignalColumn[],
+  query: RangeQuery,
+): Promise<PointsBySignal> {
+  const series: PointsBySignal = new Map();
+  for (const { signal, column } of columns) {
+    const sql = `SELECT floor(observed_at) AS ms, ${quoted(column)} FROM ${table}
+      WHERE ${IN_RANGE} AND ${quoted(column)} IS NOT NULL ORDER BY 1, 2`;
+    const [times = [], values = []] = await columnsOf(connection, sql, rangeValues(query));
+    series.set(signal, pointsOf(times, values));
   }
   return series;
 }
@@ -201,7 +217,7 @@ async function readExtremes(
     values.forEach((column, i) => {
       for (let row = 0; row < times.length; row++) {
         const value = column[row];
-        if (value !== null) extremes[i]?.add(times[row] as number, value as number);
+        if (value !== null) extremes[i]?.add(Math.floor(times[row] as number), value as number);
       }
     });
   });
@@ -218,8 +234,8 @@ async function readChanges(
   const changes = new Changes(query.from, query.to, points);
   const name = quoted(column);
   // DuckDB drops the repetitions, so that only changes cross over to JavaScript, however long the range.
-  const sql = `SELECT observed_at, ${name} FROM ${table} WHERE ${IN_RANGE} AND ${name} IS NOT NULL
-    QUALIFY lag(${name}) OVER (ORDER BY ${ORDER}) IS DISTINCT FROM ${name} ORDER BY ${ORDER}`;
+  const sql = `SELECT floor(observed_at) AS ms, ${name} FROM ${table} WHERE ${IN_RANGE} AND ${name} IS NOT NULL
+    QUALIFY lag(${name}) OVER (ORDER BY floor(observed_at), ${name}) IS DISTINCT FROM ${name} ORDER BY 1, 2`;
   await scan(connection, sql, rangeValues(query), ([times = [], values = []]) => {
     for (let row = 0; row < times.length; row++) changes.add(times[row] as number, values[row] as SignalValue);
   });

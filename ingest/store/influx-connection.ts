@@ -1,0 +1,259 @@
+/**
+ * The official InfluxDB client as this store needs it: one request at a time and an answer to each. Its own queue, timer
+ * and retries are off, because the telemetry log is the queue and the writer retries; its 10 s timeout only reports and
+ * leaves the socket open, so each request gets a deadline that ends it.
+ */
+import { Agent as HttpAgent } from 'node:http';
+import { Agent as HttpsAgent } from 'node:https';
+import { HttpError, InfluxDB, type SendOptions, type Transport, type WriteApi } from '@influxdata/influxdb-client';
+import { AppError, errorText } from '../../contract/kernel/errors.ts';
+import type { Logger } from '../../contract/ports/services.ts';
+
+export type InfluxApi = 'v1' | 'v2' | 'v3';
+
+export interface InfluxTarget {
+  /** For example `http://127.0.0.1:8086`. */
+  readonly url: string;
+  /** Bucket (2.x) or database (1.x, 3.x). */
+  readonly bucket: string;
+  /** `auto` asks the server's `/ping`. */
+  readonly api: InfluxApi | 'auto';
+  /** 2.x and 3.x. */
+  readonly token?: string;
+  /** 2.x. */
+  readonly org?: string;
+  /** 1.x. */
+  readonly username?: string;
+  readonly password?: string;
+}
+
+export interface InfluxLimits {
+  /** Longest time for one request. */
+  readonly timeoutMs: number;
+  /** Lines of one write request. */
+  readonly maxLines: number;
+  /** Bytes of one write request; 1.x refuses more than 25 MB. */
+  readonly maxBytes: number;
+  /** Write requests larger than this are compressed. Worth it across a network, not on one machine. */
+  readonly gzipFromBytes: number;
+  /** Rows of one page of an export. */
+  readonly pageRows: number;
+}
+
+/** Rows of one statement; `undefined` = nothing found. */
+export interface InfluxRows {
+  readonly columns: readonly string[];
+  readonly values: readonly (readonly unknown[])[];
+}
+
+/** What the server said about a write request. `refused` = it took some lines, but not all. */
+export type WriteReply = { readonly kind: 'stored' } | { readonly kind: 'refused'; readonly reason: string };
+
+export class InfluxConnection {
+  readonly #target: InfluxTarget;
+  readonly #logger: Logger;
+  readonly #agent: HttpAgent;
+  readonly #transport: Transport;
+  readonly #writeApi: WriteApi;
+  #api: InfluxApi | undefined;
+
+  constructor(target: InfluxTarget, limits: InfluxLimits, logger: Logger) {
+    this.#target = target;
+    this.#logger = logger;
+    this.#agent = new (target.url.startsWith('https:') ? HttpsAgent : HttpAgent)({ keepAlive: true, maxSockets: 8 });
+    this.#transport = withDeadline(plainTransport(target, limits, this.#agent), limits.timeoutMs);
+    this.#writeApi = new InfluxDB({ url: target.url, transport: this.#transport }).getWriteApi(
+      target.org ?? '',
+      target.bucket,
+      'ns',
+      {
+        batchSize: limits.maxLines + 1,
+        maxBatchBytes: Number.MAX_SAFE_INTEGER,
+        flushInterval: 0,
+        maxRetries: 0,
+        gzipThreshold: limits.gzipFromBytes,
+        // A promise here is the client's way to hear: do not retry and do not print, hand the error to the caller.
+        writeFailed: (error) => Promise.reject(error),
+      },
+    );
+  }
+
+  /**
+   * Writes lines in one request.
+   * @throws AppError STORE_UNAVAILABLE when nothing is known about them
+   */
+  async write(lines: readonly string[]): Promise<WriteReply> {
+    const api = await this.#detect();
+    if (api === 'v1') this.#writeApi.path = `/write?db=${encodeURIComponent(this.#target.bucket)}&precision=ns`;
+    try {
+      this.#writeApi.writeRecords([...lines]);
+      await this.#writeApi.flush();
+      return { kind: 'stored' };
+    } catch (error) {
+      const reason = refusalOf(error);
+      if (reason === undefined) throw this.#unavailable(error);
+      return { kind: 'refused', reason };
+    }
+  }
+
+  /**
+   * Runs InfluxQL statements in one request; times come back in microseconds, which still fit a JavaScript number.
+   * @throws AppError STORE_UNAVAILABLE
+   */
+  async query(statements: readonly string[]): Promise<readonly (InfluxRows | undefined)[]> {
+    if (statements.length === 0) return [];
+    await this.#detect();
+    return this.#run(statements);
+  }
+
+  /** @throws AppError STORE_UNAVAILABLE */
+  async ping(): Promise<void> {
+    await this.#version();
+  }
+
+  /** Ends idle connections. */
+  close(): void {
+    this.#agent.destroy();
+  }
+
+  async #run(statements: readonly string[]): Promise<(InfluxRows | undefined)[]> {
+    const path = `/query?epoch=u&db=${encodeURIComponent(this.#target.bucket)}`;
+    const body = new URLSearchParams({ q: statements.join(';') }).toString();
+    const headers = { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json' };
+    let reply: unknown;
+    try {
+      reply = await this.#transport.request(path, body, { method: 'POST', headers });
+    } catch (error) {
+      throw this.#unavailable(error);
+    }
+    return statements.map((_statement, i) => rowsOf(reply, i));
+  }
+
+  /** Which generation of the API the server speaks; found out at the first call that reaches it. */
+  async #detect(): Promise<InfluxApi> {
+    if (!this.#api) {
+      const api = this.#target.api === 'auto' ? apiOfVersion(await this.#version()) : this.#target.api;
+      if (api === 'v1') await this.#createDatabase();
+      this.#api = api;
+      this.#logger.info({ api, url: this.#target.url }, 'connected to InfluxDB');
+    }
+    return this.#api;
+  }
+
+  async #version(): Promise<string> {
+    let version = '';
+    try {
+      await this.#transport.request('/ping', '', { method: 'GET' }, (headers) => {
+        version = String(headers['x-influxdb-version'] ?? '');
+      });
+    } catch (error) {
+      throw this.#unavailable(error);
+    }
+    return version;
+  }
+
+  /** 1.x has no provisioning of its own; a user without the right to create databases must find it there. */
+  async #createDatabase(): Promise<void> {
+    try {
+      await this.#run([`CREATE DATABASE ${quotedName(this.#target.bucket)}`]);
+    } catch (error) {
+      if (!/authoriz|privilege|forbidden/i.test(errorText(error))) throw error;
+      this.#logger.debug({ database: this.#target.bucket }, 'not allowed to create the database; it must exist');
+    }
+  }
+
+  #unavailable(error: unknown): AppError {
+    if (error instanceof HttpError && error.statusCode === 404) this.#api = undefined; // The database is gone: look again.
+    return new AppError('STORE_UNAVAILABLE', serverWords(error), {
+      cause: error,
+      facts: error instanceof HttpError ? { status: error.statusCode } : {},
+    });
+  }
+}
+
+/** An identifier for InfluxQL. */
+export function quotedName(name: string): string {
+  return `"${name.replace(/[\\"]/g, '\\$&').replaceAll('\n', '\\n')}"`;
+}
+
+function plainTransport(target: InfluxTarget, limits: InfluxLimits, agent: HttpAgent): Transport {
+  const { url, token, username, password } = target;
+  const basic = Buffer.from(`${username ?? ''}:${password ?? ''}`).toString('base64');
+  return new InfluxDB({
+    url,
+    timeout: limits.timeoutMs,
+    transportOptions: { agent },
+    ...(token ? { token } : username ? { headers: { authorization: `Basic ${basic}` } } : {}),
+  }).transport;
+}
+
+/**
+ * Ends every request at its deadline. The timer must go with the request: a signal that waits on holds the whole reply.
+ * `iterate` is not used by this store and passes as it is.
+ */
+function withDeadline(transport: Transport, timeoutMs: number): Transport {
+  function deadline(options: SendOptions): { options: SendOptions; done: () => void } {
+    const controller = new AbortController();
+    const timer = setTimeout(() => controller.abort(), timeoutMs);
+    return { options: { ...options, signal: controller.signal }, done: () => clearTimeout(timer) };
+  }
+  return {
+    chunkCombiner: transport.chunkCombiner,
+    iterate: (path, body, options) => transport.iterate(path, body, options),
+    request(path, body, options, started) {
+      const limit = deadline(options);
+      return transport.request(path, body, limit.options, started).finally(limit.done);
+    },
+    send(path, body, options, callbacks = {}) {
+      const limit = deadline(options);
+      transport.send(path, body, limit.options, {
+        ...callbacks,
+        complete() {
+          limit.done();
+          callbacks.complete?.();
+        },
+        error(error) {
+          limit.done();
+          callbacks.error?.(error);
+        },
+      });
+    },
+  };
+}
+
+/** `1.6.7`, `v2.7.5`, `3.0.1` … A server that does not say is taken for 1.x, whose paths all of them have. */
+function apiOfVersion(version: string): InfluxApi {
+  const major = /^v?(\d+)/.exec(version)?.[1];
+  return major === '2' ? 'v2' : major === '3' ? 'v3' : 'v1';
+}
+
+/** Why lines were refused for good (400, 413, 422), or `undefined` when the same lines may pass later. */
+function refusalOf(error: unknown): string | undefined {
+  if (!(error instanceof HttpError) || ![400, 413, 422].includes(error.statusCode)) return undefined;
+  return serverWords(error);
+}
+
+/** The server's own sentence without the envelope around it. */
+function serverWords(error: unknown): string {
+  const body: unknown = error instanceof HttpError ? error.json : undefined;
+  const said = isRecord(body) ? (body.error ?? body.message) : undefined;
+  return (typeof said === 'string' ? said : errorText(error)).slice(0, 1_000);
+}
+
+/** @throws AppError STORE_UNAVAILABLE when the reply is not one, or the statement failed */
+function rowsOf(reply: unknown, statement: number): InfluxRows | undefined {
+  const results = isRecord(reply) && Array.isArray(reply.results) ? (reply.results as unknown[]) : [];
+  const result = results[statement];
+  const failure = isRecord(result) ? result.error : 'the reply has no result';
+  if (failure !== undefined) throw new AppError('STORE_UNAVAILABLE', String(failure));
+  const series = (result as { series?: unknown }).series;
+  const [first] = Array.isArray(series) ? (series as unknown[]) : [];
+  if (first === undefined) return undefined;
+  if (!isRecord(first) || !Array.isArray(first.columns)) throw new AppError('STORE_UNAVAILABLE', 'unreadable reply');
+  if (first.partial === true) throw new AppError('STORE_UNAVAILABLE', 'the server cut the reply (max-row-limit)');
+  return { columns: first.columns as string[], values: (first.values ?? []) as unknown[][] };
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
+}

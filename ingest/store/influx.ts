@@ -1,0 +1,128 @@
+/**
+ * The InfluxDB telemetry store, through the official client. Writing a batch again overwrites it with itself, so the
+ * telemetry log may repeat as often as it likes; a line that the server refuses is searched for and handed back with the
+ * server's words, and everything else is stored. See docs/stores.md.
+ */
+import type { Logger, Metrics } from '../../contract/ports/services.ts';
+import type { RejectedSample, TelemetryStore } from '../../contract/ports/telemetry-store.ts';
+import type { Sample, TelemetryMessage } from '../../contract/wire/sample.ts';
+import { InfluxConnection, type InfluxLimits, type InfluxTarget } from './influx-connection.ts';
+import { linesOf } from './influx-lines.ts';
+import { readHasMessage, readKinds, readLatest, readSamples, readSeries } from './influx-read.ts';
+import { checkSeries } from './queries.ts';
+import { rejectedSample, SignalKinds } from './signal-kinds.ts';
+import { asUnavailable, meterWrite } from './store-meter.ts';
+
+export interface InfluxStoreDeps extends InfluxTarget {
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+}
+
+export type InfluxStoreOptions = Partial<InfluxLimits>;
+
+export const DEFAULT_INFLUX_LIMITS: InfluxLimits = {
+  timeoutMs: 30_000,
+  maxLines: 5_000,
+  maxBytes: 8 * 1024 * 1024,
+  gzipFromBytes: Number.MAX_SAFE_INTEGER,
+  pageRows: 2_000,
+};
+
+/** A sample on its way, so that a refused line leads back to it. */
+interface Line {
+  readonly text: string;
+  readonly message: TelemetryMessage;
+  readonly sample: Sample;
+}
+
+/** The store. `start` does not need the server: it may be away for hours while the telemetry log holds the data. */
+export function createInfluxStore(deps: InfluxStoreDeps, options: InfluxStoreOptions = {}): TelemetryStore {
+  const { logger, metrics, ...target } = deps;
+  const limits: InfluxLimits = { ...DEFAULT_INFLUX_LIMITS, ...options };
+  const connection = new InfluxConnection(target, limits, logger);
+  const kinds = new SignalKinds();
+  /** Writes follow each other: the client's buffer belongs to one of them. */
+  let lastWrite: Promise<unknown> = Promise.resolve();
+
+  async function store(messages: readonly TelemetryMessage[]): Promise<readonly RejectedSample[]> {
+    try {
+      await loadKinds(connection, kinds, messages);
+      const { storable, rejected } = kinds.plan(messages);
+      const lines = storable.flatMap(({ message, samples }) =>
+        linesOf(message, samples).map((text, i): Line => ({ text, message, sample: samples[i] as Sample })),
+      );
+      const refused: RejectedSample[] = [];
+      for (const part of requestsOf(lines, limits)) refused.push(...(await writeLines(connection, part)));
+      const stored = lines.length - refused.length;
+      metrics.count('presage_store_samples_total', 'Samples stored', { engine: 'influx' }, stored);
+      return [...rejected, ...refused];
+    } catch (error) {
+      kinds.clear();
+      throw asUnavailable(error);
+    }
+  }
+
+  return {
+    start: async () => {},
+    async stop() {
+      await lastWrite.catch(() => undefined); // Its caller heard of the error.
+      connection.close();
+    },
+    ping: () => connection.ping(),
+    write(messages) {
+      const written = lastWrite.then(
+        () => meterWrite(metrics, 'influx', () => store(messages)),
+        () => meterWrite(metrics, 'influx', () => store(messages)),
+      );
+      lastWrite = written;
+      return written;
+    },
+    storedPosition: async () => undefined,
+    async series(query) {
+      checkSeries(query);
+      return readSeries(connection, query, limits.pageRows);
+    },
+    latest: (query) => readLatest(connection, query),
+    export: (query) => readSamples(connection, query, limits.pageRows),
+    hasMessage: (identity) => readHasMessage(connection, identity),
+  };
+}
+
+async function loadKinds(
+  connection: InfluxConnection,
+  kinds: SignalKinds,
+  messages: readonly TelemetryMessage[],
+): Promise<void> {
+  for (const model of new Set(messages.map((message) => message.model))) {
+    if (!kinds.has(model)) kinds.load(model, await readKinds(connection, model));
+  }
+}
+
+/** Lines in portions that one request may hold. */
+function* requestsOf(lines: readonly Line[], limits: InfluxLimits): Generator<readonly Line[]> {
+  let from = 0;
+  let bytes = 0;
+  for (let i = 0; i < lines.length; i++) {
+    const lineBytes = Buffer.byteLength((lines[i] as Line).text) + 1;
+    if (i - from >= limits.maxLines || (i > from && bytes + lineBytes > limits.maxBytes)) {
+      yield lines.slice(from, i);
+      from = i;
+      bytes = 0;
+    }
+    bytes += lineBytes;
+  }
+  if (from < lines.length) yield lines.slice(from);
+}
+
+/** Writes lines; when the server refuses, halves them until each refused line is alone. Neighbours are written again, which changes nothing. */
+async function writeLines(connection: InfluxConnection, lines: readonly Line[]): Promise<RejectedSample[]> {
+  const reply = await connection.write(lines.map(({ text }) => text));
+  if (reply.kind === 'stored') return [];
+  const [only] = lines;
+  if (lines.length === 1 && only) return [rejectedSample(only.message, only.sample, reply.reason)];
+  const middle = Math.ceil(lines.length / 2);
+  return [
+    ...(await writeLines(connection, lines.slice(0, middle))),
+    ...(await writeLines(connection, lines.slice(middle))),
+  ];
+}
