@@ -6,7 +6,13 @@ import type { EpisodeEvent, EpisodeState } from './alerts/episode.ts';
 import { stableId } from './alerts/identity.ts';
 import { DRIFT_DETECTOR, RESIDUAL_DETECTOR } from './detectors/signal-monitor.ts';
 import type { DeviceState, LastJudgement } from './device-state.ts';
-import { type Attribution, likelyCauses, rankModes, type SignalEvidence, UNEXPLAINED } from './diagnosis/diagnose.ts';
+import {
+  type Attribution,
+  likelyCauses,
+  type RankedMode,
+  type SignalEvidence,
+  UNEXPLAINED,
+} from './diagnosis/diagnose.ts';
 import type { DevicePlan } from './plan.ts';
 import type { SampleToScore } from './score-sample.ts';
 import { scoreOf } from './stats/combine.ts';
@@ -21,8 +27,8 @@ export interface AlertFacts {
   readonly episode: EpisodeState;
   readonly surprise: number;
   readonly explained: Attribution | undefined;
-  /** All signals that deviate, for the likely causes. */
-  readonly evidence: readonly SignalEvidence[];
+  /** Failure modes by likelihood in view of all signals. */
+  readonly ranked: readonly RankedMode[];
 }
 
 const MAX_LINES = 8;
@@ -59,7 +65,7 @@ function evidenceOf(facts: AlertFacts): Evidence {
     score: scoreOf(surprise),
     threshold: scoreOf(plan.threshold),
     because,
-    likelyCauses: likelyCauses(rankModes(plan.modes, facts.evidence, plan.threshold)),
+    likelyCauses: likelyCauses(facts.ranked),
     ...(prediction ? { prediction } : {}),
     bands: Object.fromEntries(
       because.map(({ signal }) => [signal, bandPoints(state.signals[signal]?.band ?? { points: [], count: 0 })]),

@@ -14,7 +14,15 @@ import { contextFeatures } from './detectors/context.ts';
 import type { DetectorInput } from './detectors/detector.ts';
 import { initMonitor, learnMonitor, type MonitorResult, scoreMonitor } from './detectors/signal-monitor.ts';
 import { contextOf, type DeviceState, type ModeState, type SignalState } from './device-state.ts';
-import { type Attribution, attribute, type SignalEvidence, UNEXPLAINED } from './diagnosis/diagnose.ts';
+import {
+  type Attribution,
+  attribute,
+  isPlausible,
+  type RankedMode,
+  rankModes,
+  type SignalEvidence,
+  UNEXPLAINED,
+} from './diagnosis/diagnose.ts';
 import { alertFindingOf } from './findings.ts';
 import type { DevicePlan, SignalPlan } from './plan.ts';
 import type { PrognosisInput } from './prognosis/prognoser.ts';
@@ -239,6 +247,7 @@ function stepAlerts(
   const held = attribute(plan.modes, open, notable(evidence.held), plan.threshold);
   const keys = new Set([...Object.keys(state.episodes), ...fresh.map((one) => one.faultKey)]);
   for (const { prediction } of predictions) keys.add(prediction.faultKey);
+  const ranked = rankModes(plan.modes, notable(evidence.held), plan.threshold);
   const alerts: Finding[] = [];
   let surprise = 0;
   for (const faultKey of [...keys].sort()) {
@@ -249,7 +258,7 @@ function stepAlerts(
       attribution,
       held: held.find((one) => one.faultKey === faultKey),
       prediction: predictions.find((one) => one.prediction.faultKey === faultKey)?.prediction,
-      evidence: notable(evidence.held),
+      ranked,
     });
     if (finding) alerts.push(finding);
   }
@@ -271,7 +280,7 @@ interface KeyStep {
   readonly attribution: Attribution | undefined;
   readonly held: Attribution | undefined;
   readonly prediction: Prediction | undefined;
-  readonly evidence: readonly SignalEvidence[];
+  readonly ranked: readonly RankedMode[];
 }
 
 function stepKey(state: DeviceState, plan: DevicePlan, sample: SampleToScore, step: KeyStep): Finding | undefined {
@@ -296,6 +305,7 @@ function stepKey(state: DeviceState, plan: DevicePlan, sample: SampleToScore, st
     since: earliestDrift(state, signals),
     prediction: step.prediction,
     leavesTime: componentHasTime(state, plan, mode?.component),
+    plausible: isPlausible(step.faultKey, step.ranked),
     signals: signals.map((one) => one.signal),
   };
   const severity = mode?.severity ?? 'minor';
@@ -304,7 +314,7 @@ function stepKey(state: DeviceState, plan: DevicePlan, sample: SampleToScore, st
   );
   if (!event) return undefined;
   const explained = step.attribution ?? step.held;
-  return alertFindingOf({ state, plan, sample, mode, event, surprise, explained, evidence: step.evidence, episode });
+  return alertFindingOf({ state, plan, sample, mode, event, surprise, explained, ranked: step.ranked, episode });
 }
 
 function earliestDrift(state: DeviceState, signals: readonly SignalEvidence[]): number | undefined {

@@ -22,6 +22,8 @@ export interface EpisodeInput {
   readonly prediction: Prediction | undefined;
   /** A usable prediction for the component leaves more time than the horizon: an anomaly is then watched, not acted on. */
   readonly leavesTime: boolean;
+  /** In view of all signals this fault key is a likely cause: without that an anomaly is not acted on. */
+  readonly plausible: boolean;
   /** Signals behind it. */
   readonly signals: readonly string[];
 }
@@ -221,7 +223,7 @@ function newsOf(
   policy: AlertPolicy,
   severity: Severity,
 ): UpdateReason | undefined {
-  const persistent = episode.strong >= policy.confirmSamples && !input.leavesTime;
+  const persistent = episode.strong >= policy.confirmSamples && input.plausible && !input.leavesTime;
   if (!episode.confirmed && (isForeseen(state, policy) || persistent)) {
     episode.confirmed = true;
     return 'confirmed';

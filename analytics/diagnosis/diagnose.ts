@@ -133,6 +133,12 @@ export function attribute(
   return found;
 }
 
+/** Whether a fault key is a likely cause in view of all signals; what nobody explains always is. */
+export function isPlausible(faultKey: string, ranked: readonly RankedMode[]): boolean {
+  const own = ranked.find(({ mode }) => mode.code === faultKey);
+  return own === undefined || own.probability >= LIKELY_BESIDE;
+}
+
 function likelyBeside(
   modes: readonly FailureMode[],
   evidence: readonly SignalEvidence[],
@@ -143,7 +149,7 @@ function likelyBeside(
     .map(({ mode }) => mode);
 }
 
-/** Chance from which a second failure mode is believed beside an open one. */
+/** Chance from which a failure mode is believed beside another that is open. */
 const LIKELY_BESIDE = 0.25;
 /** Below this a signal is ordinary: p = 0.1. */
 const MIN_SURPRISE = 1;

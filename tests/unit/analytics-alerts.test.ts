@@ -34,6 +34,7 @@ const inputOf = (step: Step, i: number): EpisodeInput => ({
   since: undefined,
   prediction: step.prediction,
   leavesTime: step.leavesTime ?? false,
+  plausible: true,
   signals: ['vibration'],
 });
 
