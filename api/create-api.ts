@@ -1,0 +1,337 @@
+/**
+ * The HTTP API with the desk behind it: routes, live events, the follower that turns findings into tickets, and the
+ * workers that complete their evidence and tell the centres. Building opens nothing; `start()` listens.
+ */
+import { randomBytes, randomUUID } from 'node:crypto';
+import { createRequire } from 'node:module';
+import { dirname } from 'node:path';
+import cookie from '@fastify/cookie';
+import helmet from '@fastify/helmet';
+import rateLimit from '@fastify/rate-limit';
+import fastifyStatic from '@fastify/static';
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import { and, eq } from 'drizzle-orm';
+import fastify from 'fastify';
+import {
+  jsonSchemaTransform,
+  serializerCompiler,
+  validatorCompiler,
+  type ZodTypeProvider,
+} from 'fastify-type-provider-zod';
+import { AppError } from '../contract/kernel/errors.ts';
+import type { DeviceRef } from '../contract/kernel/ids.ts';
+import type { PresenceChange } from '../contract/ports/broker.ts';
+import type { Clock, Logger, Metrics, Readiness, Service } from '../contract/ports/services.ts';
+import type { Position } from '../contract/ports/telemetry-log.ts';
+import type { TelemetryReader } from '../contract/ports/telemetry-store.ts';
+import type { TelemetryMessage } from '../contract/wire/sample.ts';
+import { createAccounts } from './accounts/principal.ts';
+import type { Database } from './db/database.ts';
+import { packageFolder } from './db/migrate.ts';
+import { tickets } from './db/schema.ts';
+import type { CachedDeviceDirectory } from './devices/directory.ts';
+import { createPresence } from './devices/presence.ts';
+import { createFindingsFollower, type DeskNews, type FindingsLog } from './findings-follower.ts';
+import { createStreamHub } from './live/stream-hub.ts';
+import { createWebhookWorker } from './notify/webhook-worker.ts';
+import { registerAuthentication } from './plugins/authentication.ts';
+import { PROBLEM_TYPE, problemOf, registerProblems, sendProblem } from './plugins/problems.ts';
+import { registerAlerts } from './routes/alerts.ts';
+import type { App, RouteContext } from './routes/context.ts';
+import { registerDevices } from './routes/devices.ts';
+import { registerModels } from './routes/models.ts';
+import { registerOperations } from './routes/operations.ts';
+import { registerQuarantine } from './routes/quarantine.ts';
+import { registerSessions } from './routes/sessions.ts';
+import { registerStream } from './routes/stream.ts';
+import { registerTelemetry } from './routes/telemetry.ts';
+import { registerTickets } from './routes/tickets.ts';
+import { createEvidenceWorker } from './tickets/evidence-worker.ts';
+import { selectSummaries } from './tickets/ticket-summary.ts';
+
+export interface ApiDeps {
+  /** Started and migrated. */
+  readonly database: Database;
+  /** The broker's directory: told when a device was blocked. */
+  readonly directory: Pick<CachedDeviceDirectory, 'invalidate'>;
+  /** Key under which device secrets are hashed. */
+  readonly hmacKey: Buffer;
+  readonly reader: TelemetryReader;
+  readonly findings: FindingsLog;
+  /** Resolves when the telemetry store has everything up to the position. */
+  readonly storePassed: (position: Position) => Promise<void>;
+  /** Telemetry as it is accepted; answers how to stop listening. */
+  readonly live: (listener: (message: TelemetryMessage) => void) => () => void;
+  readonly broker: {
+    onPresence(listener: (change: PresenceChange) => void): () => void;
+    /** Closes the device's connections. */
+    disconnect(ref: DeviceRef): unknown;
+  };
+  readonly readiness: () => Promise<Readonly<Record<string, Readiness>>>;
+  /** Prometheus text. */
+  readonly renderMetrics: () => Promise<string>;
+  readonly version: string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+}
+
+export interface ApiOptions {
+  /** 127.0.0.1. */
+  readonly host?: string | undefined;
+  /** 8080; 0 = any free port. */
+  readonly port?: number | undefined;
+  /** Address of the console as users reach it; the listening address when absent. */
+  readonly publicUrl?: string | undefined;
+  /** Webhooks may go to private addresses, and to loopback over plain http. Off. */
+  readonly webhookAllowPrivate?: boolean | undefined;
+  /** Requests of one address in a minute; 6,000. */
+  readonly maxRequestsPerMinute?: number | undefined;
+  /** Largest request body; 64 KiB. */
+  readonly maxBodyBytes?: number | undefined;
+}
+
+export interface Api extends Service {
+  ports(): { readonly http: number };
+  /** The OpenAPI 3.1 document, also without having been started. */
+  openapi(): Promise<object>;
+  /** Base of links for users, for example `http://127.0.0.1:8080`. */
+  publicUrl(): string;
+  /** The application itself, for tests that inject requests. */
+  app(): Promise<App>;
+}
+
+/** Slow clients (F11 of our threat list: Fastify's own defaults wait for ever). */
+const REQUEST_TIMEOUT_MS = 15_000;
+const CONNECTION_TIMEOUT_MS = 60_000;
+
+export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
+  const { database, logger, metrics, clock } = deps;
+  const host = options.host ?? '127.0.0.1';
+  let port = 0;
+  let built: Promise<App> | undefined;
+  let started = false;
+  let unsubscribe: (() => void)[] = [];
+
+  const publicUrl = () =>
+    (options.publicUrl ?? `http://${host === '0.0.0.0' ? '127.0.0.1' : host}:${port}`).replace(/\/$/, '');
+  const accounts = createAccounts(database, clock);
+  const presence = createPresence(database, { logger });
+  const hub = createStreamHub(randomBytes(6).toString('hex'), metrics);
+  const webhooks = createWebhookWorker(
+    { database, clock, logger, metrics },
+    { allowPrivate: options.webhookAllowPrivate ?? false },
+  );
+  const evidence = createEvidenceWorker({
+    database,
+    reader: deps.reader,
+    storePassed: deps.storePassed,
+    clock,
+    logger,
+    metrics,
+    onPinned(tenant, key) {
+      webhooks.wake();
+      void announceTicket(tenant, key);
+    },
+  });
+  const follower = createFindingsFollower({
+    database,
+    findings: deps.findings,
+    clock,
+    logger,
+    metrics,
+    publicUrl,
+    onNews,
+  });
+
+  function onNews(news: DeskNews): void {
+    if (news.opened > 0) evidence.wake();
+    for (const episode of news.episodes) hub.alertChanged(episode);
+    for (const { tenant, ticket } of news.tickets) hub.ticketChanged(tenant, ticket);
+  }
+
+  async function announceTicket(tenant: string, key: string): Promise<void> {
+    try {
+      const [ticket] = await database.withTenant({ tenant }, (tx) =>
+        selectSummaries(tx, and(eq(tickets.tenant, tenant), eq(tickets.key, key)), 1),
+      );
+      if (ticket) hub.ticketChanged(tenant, ticket);
+    } catch (error) {
+      // Only a live event is lost; the list shows it.
+      logger.debug({ error: String(error) }, 'a ticket event was not sent');
+    }
+  }
+
+  const context: RouteContext = {
+    database,
+    accounts,
+    reader: deps.reader,
+    hub,
+    clock,
+    metrics,
+    hmacKey: deps.hmacKey,
+    connected: () => presence.connected(),
+    cutOff(ref) {
+      deps.directory.invalidate(ref);
+      deps.broker.disconnect(ref);
+    },
+    readiness: deps.readiness,
+    renderMetrics: deps.renderMetrics,
+    version: deps.version,
+    secureCookies: () => publicUrl().startsWith('https:'),
+  };
+
+  const app = () => {
+    built ??= buildApp(context, logger, options);
+    return built;
+  };
+
+  return {
+    app,
+    publicUrl,
+    ports: () => ({ http: port }),
+    async openapi() {
+      return (await app()).swagger();
+    },
+    async start() {
+      if (started) return;
+      started = true;
+      const server = await app();
+      await server.listen({ host, port: options.port ?? 8080 });
+      const address = server.server.address();
+      port = typeof address === 'object' && address ? address.port : 0;
+      await presence.start();
+      unsubscribe = [
+        deps.broker.onPresence((change) => presence.recordPresence(change)),
+        deps.live((message) => {
+          presence.recordMessage(message.identity, message.receivedAt);
+          hub.sampled(message);
+        }),
+      ];
+      await follower.start();
+      await evidence.start();
+      await webhooks.start();
+    },
+    async stop() {
+      if (!started) return;
+      started = false;
+      for (const one of unsubscribe) one();
+      hub.stop();
+      await follower.stop();
+      await Promise.all([evidence.stop(), webhooks.stop()]);
+      await (await app()).close();
+      await presence.stop();
+      built = undefined;
+    },
+  };
+}
+
+async function buildApp(context: RouteContext, logger: Logger, options: ApiOptions): Promise<App> {
+  const app: App = fastify({
+    logger: false,
+    genReqId: () => randomUUID(),
+    requestIdHeader: false,
+    bodyLimit: options.maxBodyBytes ?? 64 * 1024,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    connectionTimeout: CONNECTION_TIMEOUT_MS,
+    forceCloseConnections: true,
+    routerOptions: { maxParamLength: 200 },
+    frameworkErrors: (error, request, reply) => {
+      void sendProblem(reply as never, problemOf('REQUEST_INVALID', request.id, error.message));
+    },
+    clientErrorHandler(_error, socket) {
+      if (!socket.writable) return;
+      const body = JSON.stringify(problemOf('REQUEST_INVALID', randomUUID(), 'this is not HTTP/1.1'));
+      socket.end(
+        `HTTP/1.1 400 Bad Request\r\nContent-Type: ${PROBLEM_TYPE}\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+      );
+    },
+  }).withTypeProvider<ZodTypeProvider>();
+  app.setValidatorCompiler(validatorCompiler);
+  app.setSerializerCompiler(serializerCompiler);
+  registerProblems(app as never, logger);
+  await registerPlugins(app, context, options);
+  registerAuthentication(app as never, context.accounts);
+  registerRoutes(app, context);
+  await registerPages(app);
+  await app.ready();
+  return app;
+}
+
+async function registerPlugins(app: App, context: RouteContext, options: ApiOptions): Promise<void> {
+  await app.register(helmet, {
+    contentSecurityPolicy: {
+      useDefaults: false,
+      directives: {
+        'default-src': ["'self'"],
+        'base-uri': ["'none'"],
+        'form-action': ["'self'"],
+        'frame-ancestors': ["'none'"],
+        'object-src': ["'none'"],
+      },
+    },
+    // Set by whoever terminates TLS; over plain http on loopback it would lock users out.
+    hsts: false,
+    referrerPolicy: { policy: 'no-referrer' },
+  });
+  await app.register(cookie);
+  await app.register(rateLimit, {
+    max: options.maxRequestsPerMinute ?? 6_000,
+    timeWindow: '1 minute',
+    errorResponseBuilder: (_request, limit) => new AppError('RATE_LIMITED', `try again in ${limit.after}`),
+  });
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'Presage',
+        version: context.version,
+        description: 'Telemetry, alerts, predictions and preemptive service tickets. See docs/api.md.',
+      },
+      components: {
+        securitySchemes: {
+          token: { type: 'http', scheme: 'bearer' },
+          session: { type: 'apiKey', in: 'cookie', name: 'presage_session' },
+        },
+      },
+      security: [{ token: [] }, { session: [] }],
+    },
+    transform: jsonSchemaTransform,
+  });
+}
+
+/** By hand, so that this list is the API. */
+function registerRoutes(app: App, context: RouteContext): void {
+  registerOperations(app, context);
+  registerSessions(app, context);
+  registerModels(app, context);
+  registerDevices(app, context);
+  registerTelemetry(app, context);
+  registerAlerts(app, context);
+  registerTickets(app, context);
+  registerQuarantine(app, context);
+  registerStream(app, context);
+  app.get('/openapi.json', { config: { public: true }, schema: { hide: true } }, async (_request, reply) =>
+    reply.type('application/json').serializer(String).send(JSON.stringify(app.swagger())),
+  );
+}
+
+/** The console's page, the chart library it uses, and the reader for the API's document. All public, all static. */
+async function registerPages(app: App): Promise<void> {
+  const charts = dirname(createRequire(import.meta.url).resolve('uplot/dist/uPlot.esm.js'));
+  await app.register(async (pages) => {
+    pages.addHook('onRoute', (route) => {
+      route.config = { ...route.config, public: true };
+      route.schema = { ...route.schema, hide: true };
+    });
+    await pages.register(fastifyStatic, { root: packageFolder('console'), prefix: '/', wildcard: false });
+    await pages.register(fastifyStatic, {
+      root: charts,
+      prefix: '/vendor/uplot/',
+      wildcard: false,
+      decorateReply: false,
+    });
+    await pages.register(swaggerUi, { routePrefix: '/docs', staticCSP: true });
+  });
+}

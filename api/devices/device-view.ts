@@ -1,0 +1,76 @@
+/** Devices as clients see them, and the one question many routes ask: is this device visible here? */
+import { and, eq, gt, type SQL, sql } from 'drizzle-orm';
+import type { Device } from '../../contract/http/resources.ts';
+import { AppError } from '../../contract/kernel/errors.ts';
+import { clientIdOf } from '../../contract/kernel/ids.ts';
+import type { Severity } from '../../contract/ports/findings.ts';
+import type { TenantScope, Transaction } from '../db/database.ts';
+import { type DeclaredSignals, devices } from '../db/schema.ts';
+
+/** Severity of the worst open alert. Names are written out: drizzle leaves out the table's, which would mean `a`'s here. */
+const worstAlert = sql<Severity | null>`(SELECT a.severity FROM alerts a
+  WHERE a.tenant_id = devices.tenant_id AND a.device = devices.id AND a.state = 'open'
+  ORDER BY array_position(ARRAY['info','minor','major','critical'], a.severity) DESC LIMIT 1)`;
+
+/** What `presage_app` may read of a device; the secret's hash is not among it. */
+const COLUMNS = {
+  tenant: devices.tenant,
+  id: devices.id,
+  model: devices.model,
+  serial: devices.serial,
+  name: devices.name,
+  firmware: devices.firmware,
+  centre: devices.centre,
+  status: devices.status,
+  lastSeenAt: devices.lastSeenAt,
+  createdAt: devices.createdAt,
+};
+
+/** Devices in order of their ids, after `afterId`. */
+export async function selectDevices(
+  tx: Transaction,
+  scope: TenantScope,
+  connected: ReadonlyMap<string, number>,
+  { limit, afterId, only }: { limit: number; afterId?: string | undefined; only?: string },
+): Promise<Device[]> {
+  const conditions: SQL[] = [eq(devices.tenant, scope.tenant)];
+  if (afterId !== undefined) conditions.push(gt(devices.id, afterId));
+  if (only !== undefined) conditions.push(eq(devices.id, only));
+  const rows = await tx
+    .select({ ...COLUMNS, worstAlert })
+    .from(devices)
+    .where(and(...conditions))
+    .orderBy(devices.id)
+    .limit(limit);
+  return rows.map((row) => ({
+    tenant: row.tenant,
+    id: row.id,
+    model: row.model,
+    centre: row.centre,
+    status: row.status,
+    createdAt: row.createdAt,
+    connected: connected.has(clientIdOf({ tenant: row.tenant, device: row.id })),
+    ...(row.serial === null ? {} : { serial: row.serial }),
+    ...(row.name === null ? {} : { name: row.name }),
+    ...(row.firmware === null ? {} : { firmware: row.firmware }),
+    ...(row.lastSeenAt === null ? {} : { lastSeenAt: row.lastSeenAt }),
+    ...(row.worstAlert === null ? {} : { worstAlert: row.worstAlert }),
+  }));
+}
+
+export interface VisibleDevice {
+  readonly tenant: string;
+  readonly device: string;
+  readonly model: string;
+  readonly declaredSignals: DeclaredSignals;
+}
+
+/** @throws AppError NOT_FOUND, the same for an absent device and one of somebody else */
+export async function requireDevice(tx: Transaction, scope: TenantScope, id: string): Promise<VisibleDevice> {
+  const [row] = await tx
+    .select({ model: devices.model, declaredSignals: devices.declaredSignals })
+    .from(devices)
+    .where(and(eq(devices.tenant, scope.tenant), eq(devices.id, id)));
+  if (!row) throw new AppError('NOT_FOUND', `device ${id}`);
+  return { tenant: scope.tenant, device: id, ...row };
+}

@@ -1,0 +1,84 @@
+/** What routes work with. Each takes only what it needs from it. */
+import type {
+  FastifyBaseLogger,
+  FastifyInstance,
+  RawReplyDefaultExpression,
+  RawRequestDefaultExpression,
+  RawServerDefault,
+} from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import { z } from 'zod';
+import { problem } from '../../contract/http/resources.ts';
+import { AppError } from '../../contract/kernel/errors.ts';
+import type { DeviceRef } from '../../contract/kernel/ids.ts';
+import type { Clock, Metrics, Readiness } from '../../contract/ports/services.ts';
+import type { TelemetryReader } from '../../contract/ports/telemetry-store.ts';
+import type { Accounts } from '../accounts/principal.ts';
+import type { Database } from '../db/database.ts';
+import type { StreamHub } from '../live/stream-hub.ts';
+
+export type App = FastifyInstance<
+  RawServerDefault,
+  RawRequestDefaultExpression,
+  RawReplyDefaultExpression,
+  FastifyBaseLogger,
+  ZodTypeProvider
+>;
+
+export interface RouteContext {
+  readonly database: Database;
+  readonly accounts: Accounts;
+  readonly reader: TelemetryReader;
+  readonly hub: StreamHub;
+  readonly clock: Clock;
+  readonly metrics: Metrics;
+  /** Connected since, by client id. */
+  readonly connected: () => ReadonlyMap<string, number>;
+  /** Forgets a device's credentials and closes its connections. */
+  readonly cutOff: (ref: DeviceRef) => void;
+  readonly hmacKey: Buffer;
+  readonly readiness: () => Promise<Readonly<Record<string, Readiness>>>;
+  readonly renderMetrics: () => Promise<string>;
+  readonly version: string;
+  /** Whether cookies may travel over plain http. */
+  readonly secureCookies: () => boolean;
+}
+
+/** Answers of a route: the good ones and, as in every route, the problems it may end in. */
+export function answers<Good extends Record<number, z.ZodType>>(good: Good, ...statuses: number[]): Good {
+  const bad = Object.fromEntries([400, 401, 403, 404, 429, 500, 503, ...statuses].map((status) => [status, problem]));
+  return { ...bad, ...good };
+}
+
+const cursorParts = z.tuple([z.number(), z.string().max(128)]);
+
+/** Opaque to clients: sort key and id of the last row of a page. */
+export function encodeCursor(at: number, id: string): string {
+  return Buffer.from(JSON.stringify([at, id])).toString('base64url');
+}
+
+/** @throws AppError REQUEST_INVALID when it is not one of ours */
+export function decodeCursor(cursor: string | undefined): [at: number, id: string] | undefined {
+  if (cursor === undefined) return undefined;
+  try {
+    return cursorParts.parse(JSON.parse(Buffer.from(cursor, 'base64url').toString()));
+  } catch (cause) {
+    const errors = [{ path: 'query.cursor', message: 'not a cursor of ours' }];
+    throw new AppError('REQUEST_INVALID', 'query.cursor: not a cursor of ours', { cause, facts: { errors } });
+  }
+}
+
+/** Splits `limit + 1` rows into a page and the cursor behind it. */
+export function pageOf<Row, Item>(
+  rows: readonly Row[],
+  limit: number,
+  toItem: (row: Row) => Item,
+  cursorOf: (row: Row) => string,
+): { items: Item[]; nextCursor?: string } {
+  const items = rows.slice(0, limit);
+  const last = items.at(-1);
+  return {
+    items: items.map(toItem),
+    ...(rows.length > limit && last !== undefined ? { nextCursor: cursorOf(last) } : {}),
+  };
+}

@@ -1,0 +1,214 @@
+/** Tickets: the centre's queue, one ticket with its evidence and history, and what may happen to it. */
+import { and, asc, eq, inArray, type SQL, sql } from 'drizzle-orm';
+import { z } from 'zod';
+import {
+  evidenceSnapshot,
+  page,
+  pageQuery,
+  TICKET_STATES,
+  type Ticket,
+  type TicketState,
+  ticket,
+  ticketState,
+  ticketSummary,
+  ticketTransition,
+} from '../../contract/http/resources.ts';
+import { AppError, assertNever } from '../../contract/kernel/errors.ts';
+import { deviceId } from '../../contract/kernel/ids.ts';
+import type { Principal } from '../accounts/principal.ts';
+import { requireAct } from '../accounts/principal.ts';
+import { sqlState, type Transaction } from '../db/database.ts';
+import { ticketAlerts, ticketEvents, ticketEvidence, tickets } from '../db/schema.ts';
+import { decideTransition, isTerminal, TRANSITIONS } from '../desk/transitions.ts';
+import { principalOf } from '../plugins/authentication.ts';
+import { appendTicketEvent } from '../tickets/ticket-events.ts';
+import { selectSummaries } from '../tickets/ticket-summary.ts';
+import { type App, answers, decodeCursor, encodeCursor, pageOf, type RouteContext } from './context.ts';
+
+/** Comma-separated states, or `open` for all that are not closed or cancelled. */
+const stateFilter = z
+  .string()
+  .max(256)
+  .transform((text) => (text === 'open' ? TICKET_STATES.filter((state) => !isTerminal(state)) : text.split(',')))
+  .pipe(z.array(ticketState).min(1));
+
+const listQuery = pageQuery
+  .extend({
+    state: stateFilter.optional(),
+    centre: z.string().min(1).max(64).optional(),
+    device: deviceId.optional(),
+  })
+  .strict();
+const byKey = z.object({ key: z.string().regex(/^[A-Z]{2}-\d{2}-\d{6,}$/, 'expected a key such as SC-26-001203') });
+/** What may follow: the console shows one button for each. */
+const ticketAnswer = ticket.extend({ next: z.array(ticketState) });
+const UNIQUE_VIOLATION = '23505';
+
+export function registerTickets(app: App, context: RouteContext): void {
+  const { database } = context;
+
+  async function readOne(principal: Principal, key: string): Promise<z.infer<typeof ticketAnswer>> {
+    const found = await database.withTenant(principal, (tx) => selectTicket(tx, principal.tenant, key));
+    if (!found) throw new AppError('NOT_FOUND', `ticket ${key}`);
+    return { ...found, next: [...TRANSITIONS[found.state]] };
+  }
+
+  app.get(
+    '/api/v1/tickets',
+    { schema: { tags: ['tickets'], querystring: listQuery, response: answers({ 200: page(ticketSummary) }) } },
+    async (request) => {
+      const principal = principalOf(request);
+      const { limit, cursor, state, centre, device } = request.query;
+      const conditions: SQL[] = [eq(tickets.tenant, principal.tenant)];
+      if (state) conditions.push(inArray(tickets.state, state));
+      if (centre !== undefined) conditions.push(eq(tickets.centre, centre));
+      if (device !== undefined) conditions.push(eq(tickets.device, device));
+      const after = decodeCursor(cursor);
+      if (after) conditions.push(sql`(${tickets.createdAt}, ${tickets.key}) < (${after[0]}, ${after[1]})`);
+      const rows = await database.withTenant(principal, (tx) => selectSummaries(tx, and(...conditions), limit + 1));
+      return pageOf(
+        rows,
+        limit,
+        (row) => row,
+        (row) => encodeCursor(row.createdAt, row.key),
+      );
+    },
+  );
+
+  app.get(
+    '/api/v1/tickets/:key',
+    { schema: { tags: ['tickets'], params: byKey, response: answers({ 200: ticketAnswer }) } },
+    async (request, reply) => {
+      const found = await readOne(principalOf(request), request.params.key);
+      return reply.header('etag', etagOf(found.version)).send(found);
+    },
+  );
+
+  app.post(
+    '/api/v1/tickets/:key/transitions',
+    {
+      schema: {
+        tags: ['tickets'],
+        params: byKey,
+        headers: z.object({ 'if-match': z.string().max(64).optional() }),
+        body: ticketTransition,
+        response: answers({ 200: ticketAnswer }, 409, 412, 428),
+      },
+    },
+    async (request, reply) => {
+      const principal = principalOf(request);
+      requireAct(principal, 'workOnTickets');
+      const { key } = request.params;
+      await transit(principal, key, parseEtag(request.headers['if-match']), request.body);
+      const changed = await readOne(principal, key);
+      context.hub.ticketChanged(principal.tenant, ticketSummary.parse(changed));
+      return reply.header('etag', etagOf(changed.version)).send(changed);
+    },
+  );
+
+  async function transit(
+    principal: Principal,
+    key: string,
+    version: number,
+    { to, reason }: z.infer<typeof ticketTransition>,
+  ): Promise<void> {
+    try {
+      await database.withTenant(principal, async (tx) => {
+        const from = await lockTicket(tx, principal, key, version);
+        refuseUnlessAllowed(from, to, principal);
+        const now = context.clock.now();
+        await tx
+          .update(tickets)
+          .set({ state: to, updatedAt: now, version: version + 1 })
+          .where(isTicket(principal.tenant, key));
+        await appendTicketEvent(tx, {
+          tenant: principal.tenant,
+          ticketKey: key,
+          at: now,
+          actor: principal.user,
+          type: 'transition',
+          from,
+          to,
+          reason,
+        });
+      });
+    } catch (error) {
+      // A closed ticket comes back while its component has a new one.
+      if (sqlState(error) === UNIQUE_VIOLATION) {
+        throw new AppError('CONFLICT', 'the component has another open ticket already');
+      }
+      throw error;
+    }
+  }
+}
+
+const isTicket = (tenant: string, key: string) => and(eq(tickets.tenant, tenant), eq(tickets.key, key));
+
+/** State of the ticket, which nobody else may change until the transaction ends. */
+async function lockTicket(tx: Transaction, principal: Principal, key: string, version: number): Promise<TicketState> {
+  const [row] = await tx
+    .select({ state: tickets.state, version: tickets.version })
+    .from(tickets)
+    .where(isTicket(principal.tenant, key))
+    .for('update');
+  if (!row) throw new AppError('NOT_FOUND', `ticket ${key}`);
+  if (row.version !== version) throw new AppError('VERSION_STALE', `the ticket is at version ${row.version}`);
+  return row.state;
+}
+
+function refuseUnlessAllowed(from: TicketState, to: TicketState, principal: Principal): void {
+  const decision = decideTransition(from, to, principal.role);
+  switch (decision.kind) {
+    case 'allowed':
+      return;
+    case 'refused':
+      throw new AppError('CONFLICT', decision.reason);
+    case 'forbidden':
+      throw new AppError('FORBIDDEN', decision.reason);
+    default:
+      assertNever(decision);
+  }
+}
+
+const etagOf = (version: number) => `"${version}"`;
+
+function parseEtag(header: string | undefined): number {
+  if (header === undefined) throw new AppError('VERSION_REQUIRED');
+  const version = /^"(\d{1,9})"$/.exec(header)?.[1];
+  // Another spelling cannot be what we sent, so it cannot be current.
+  if (version === undefined) throw new AppError('VERSION_STALE', 'If-Match is not an ETag of this ticket');
+  return Number(version);
+}
+
+async function selectTicket(tx: Transaction, tenant: string, key: string): Promise<Ticket | undefined> {
+  const [summary] = await selectSummaries(tx, isTicket(tenant, key), 1);
+  if (!summary) return undefined;
+  const attached = await tx
+    .select({ id: ticketAlerts.alertId })
+    .from(ticketAlerts)
+    .where(and(eq(ticketAlerts.tenant, tenant), eq(ticketAlerts.ticketKey, key)))
+    .orderBy(asc(ticketAlerts.attachedAt));
+  const [pinned] = await tx
+    .select({ canonical: ticketEvidence.canonical, sha256: ticketEvidence.sha256 })
+    .from(ticketEvidence)
+    .where(and(eq(ticketEvidence.tenant, tenant), eq(ticketEvidence.ticketKey, key)));
+  const events = await tx
+    .select()
+    .from(ticketEvents)
+    .where(and(eq(ticketEvents.tenant, tenant), eq(ticketEvents.ticketKey, key)))
+    .orderBy(asc(ticketEvents.seq));
+  return {
+    ...summary,
+    alerts: attached.map((row) => row.id),
+    ...(pinned ? { evidence: evidenceSnapshot.parse({ ...JSON.parse(pinned.canonical), sha256: pinned.sha256 }) } : {}),
+    history: events.map((event) => ({
+      at: event.at,
+      actor: event.actor,
+      type: event.type,
+      ...(event.from === null ? {} : { from: event.from }),
+      ...(event.to === null ? {} : { to: event.to }),
+      ...(event.reason === null ? {} : { reason: event.reason }),
+      ...(event.facts === null ? {} : { facts: event.facts }),
+    })),
+  };
+}
