@@ -17,6 +17,18 @@ export interface Regimes {
 
 export const ONE_REGIME: Regimes = { columns: [], centres: [[]], scales: [] };
 
+interface Grouping {
+  readonly count: number;
+  /** Group number of every row; −1 = missing. */
+  readonly groups: Int8Array;
+  /** Widest group against narrowest gap. */
+  readonly looseness: number;
+}
+
+interface Setting extends Grouping {
+  readonly column: number;
+}
+
 const MAX_GROUPS = 8;
 const MAX_REGIMES = 16;
 /** A group that holds less than this share of the rows is an outlier, not a way of running. */
@@ -29,21 +41,34 @@ const MAX_AGE_BIAS = 0.15;
 const MIN_EXPLAINED = 0.3;
 const MIN_COLUMNS_EXPLAINED = 0.25;
 
-/** Finds the regimes of a fleet; `ONE_REGIME` when its columns do not fall into groups. */
+/** Finds the regimes of a fleet; `ONE_REGIME` when no column looks like a setting. */
 export function findRegimes(history: FleetHistory): Regimes {
   const ages = lifeShares(history);
-  const grouped = history.columns
-    .map((_, column) => ({ column, groups: groupsOf(columnValues(history, column), ages) }))
-    .filter((entry): entry is { column: number; groups: Int8Array } => entry.groups !== undefined);
-  const settings = grouped.slice(0, 6);
-  if (settings.length === 0) return ONE_REGIME;
-  const labels = jointLabels(settings.map((entry) => entry.groups));
-  if (!labels || !explains(history, labels, new Set(grouped.map((entry) => entry.column)))) return ONE_REGIME;
-  return regimesOf(
-    history,
-    settings.map((entry) => entry.column),
-    labels,
-  );
+  const columns = history.columns.map((_, column) => columnValues(history, column));
+  const settings = columns
+    .flatMap((values, column) => {
+      const grouping = groupsOf(values, ages);
+      return grouping && explains(columns, column, grouping.groups) ? [{ column, ...grouping }] : [];
+    })
+    .sort((a, b) => b.count - a.count || a.looseness - b.looseness);
+  const chosen = chooseSettings(settings, ages);
+  return chosen ? regimesOf(columns, chosen.columns, chosen.labels) : ONE_REGIME;
+}
+
+/** The column with most groups first; another one only when it tells more regimes apart, each as good as a group has to be. */
+function chooseSettings(
+  settings: readonly Setting[],
+  ages: Float64Array,
+): { readonly columns: readonly number[]; readonly labels: Int16Array } | undefined {
+  let chosen: Setting[] = [];
+  let best: { labels: Int16Array; count: number } | undefined;
+  for (const setting of settings) {
+    const joint = jointLabels([...chosen, setting].map(({ groups }) => groups));
+    if (!joint || joint.count <= (best?.count ?? 1) || !areRegimes(joint, ages)) continue;
+    chosen = [...chosen, setting];
+    best = joint;
+  }
+  return best && { columns: chosen.map(({ column }) => column), labels: best.labels };
 }
 
 /** The regime whose centre is nearest; a row with a missing setting counts as the regime that fits the rest. */
@@ -72,23 +97,22 @@ function lifeShares(history: FleetHistory): Float64Array {
   );
 }
 
-/** Group number of every row (−1 = missing), or `undefined` when the column does not look like a setting. */
-function groupsOf(values: Float64Array, ages: Float64Array): Int8Array | undefined {
-  const sorted = values.filter((value) => Number.isFinite(value)).sort();
-  const cuts = groupCuts(sorted);
-  if (!cuts) return undefined;
+/** The groups of a column, or `undefined` when it does not look like a setting. */
+function groupsOf(values: Float64Array, ages: Float64Array): Grouping | undefined {
+  const found = groupCuts(values.filter((value) => Number.isFinite(value)).sort());
+  if (!found) return undefined;
+  const { cuts, looseness } = found;
   const groups = Int8Array.from(values, (value) =>
     Number.isFinite(value) ? cuts.filter((cut) => value > cut).length : -1,
   );
   for (let group = 0; group <= cuts.length; group++) {
     if (Math.abs(meanAge(groups, ages, group) - 0.5) > MAX_AGE_BIAS) return undefined;
   }
-  return groups;
+  return { groups, count: cuts.length + 1, looseness };
 }
 
 /** Where to cut sorted values so that every group is narrow against the gaps around it; `undefined` when that fails. */
-function groupCuts(sorted: Float64Array): number[] | undefined {
-  if (sorted.length < 2) return undefined;
+function groupCuts(sorted: Float64Array): { cuts: number[]; looseness: number } | undefined {
   const gaps: { size: number; index: number }[] = [];
   for (let i = 1; i < sorted.length; i++) {
     const size = (sorted[i] as number) - (sorted[i - 1] as number);
@@ -98,25 +122,37 @@ function groupCuts(sorted: Float64Array): number[] | undefined {
   for (let groups = Math.min(MAX_GROUPS, gaps.length + 1); groups >= 2; groups--) {
     const bounds = gaps.slice(0, groups - 1).map((gap) => gap.index);
     bounds.sort((a, b) => a - b);
-    if (areTight(sorted, bounds, gaps[groups - 2]?.size ?? 0)) {
-      return bounds.map((index) => ((sorted[index] as number) + (sorted[index - 1] as number)) / 2);
+    const looseness = widestGroup(sorted, bounds) / (gaps[groups - 2]?.size ?? 1);
+    if (looseness <= MAX_WIDTH_TO_GAP) {
+      return { cuts: bounds.map((i) => ((sorted[i] as number) + (sorted[i - 1] as number)) / 2), looseness };
     }
   }
   return undefined;
 }
 
-function areTight(sorted: Float64Array, bounds: readonly number[], smallestGap: number): boolean {
+/** Infinite when a group holds too few rows. */
+function widestGroup(sorted: Float64Array, bounds: readonly number[]): number {
   const edges = [0, ...bounds, sorted.length];
+  let widest = 0;
   for (let i = 1; i < edges.length; i++) {
     const start = edges[i - 1] as number;
     const end = edges[i] as number;
-    if (end - start < MIN_SHARE * sorted.length) return false;
-    if ((sorted[end - 1] as number) - (sorted[start] as number) > MAX_WIDTH_TO_GAP * smallestGap) return false;
+    if (end - start < MIN_SHARE * sorted.length) return Number.POSITIVE_INFINITY;
+    widest = Math.max(widest, (sorted[end - 1] as number) - (sorted[start] as number));
+  }
+  return widest;
+}
+
+/** Every regime holds enough rows, all life long. */
+function areRegimes({ labels, count }: { labels: Int16Array; count: number }, ages: Float64Array): boolean {
+  for (let regime = 0; regime < count; regime++) {
+    if (labels.filter((label) => label === regime).length < MIN_SHARE * labels.length) return false;
+    if (Math.abs(meanAge(labels, ages, regime) - 0.5) > MAX_AGE_BIAS) return false;
   }
   return true;
 }
 
-function meanAge(groups: Int8Array, ages: Float64Array, group: number): number {
+function meanAge(groups: Int8Array | Int16Array, ages: Float64Array, group: number): number {
   let sum = 0;
   let count = 0;
   for (let row = 0; row < groups.length; row++) {
@@ -128,7 +164,7 @@ function meanAge(groups: Int8Array, ages: Float64Array, group: number): number {
 }
 
 /** One label per combination of groups that occurs; `undefined` when there are too many to be ways of running. */
-function jointLabels(columns: readonly Int8Array[]): Int16Array | undefined {
+function jointLabels(columns: readonly Int8Array[]): { labels: Int16Array; count: number } | undefined {
   /** by combination of group numbers */
   const labelOf = new Map<string, number>();
   const rows = columns[0]?.length ?? 0;
@@ -144,21 +180,21 @@ function jointLabels(columns: readonly Int8Array[]): Int16Array | undefined {
     labels[row] = label;
     if (labelOf.size > MAX_REGIMES) return undefined;
   }
-  return labelOf.size > 1 ? labels : undefined;
+  return { labels, count: labelOf.size };
 }
 
-/** Whether the labels explain enough of the columns that are not settings themselves (all columns when all are grouped). */
-function explains(history: FleetHistory, labels: Int16Array, grouped: ReadonlySet<number>): boolean {
-  const others = history.columns.map((_, column) => column).filter((column) => !grouped.has(column));
-  const judged = (others.length > 0 ? others : history.columns.map((_, column) => column))
-    .map((column) => explainedShare(columnValues(history, column), labels))
+/** Whether the groups of one column explain enough of the other columns. */
+function explains(columns: readonly Float64Array[], setting: number, groups: Int8Array): boolean {
+  const shares = columns
+    .filter((_, column) => column !== setting)
+    .map((values) => explainedShare(values, groups))
     .filter((share): share is number => share !== undefined);
-  const explained = judged.filter((share) => share >= MIN_EXPLAINED).length;
-  return explained > 0 && explained >= MIN_COLUMNS_EXPLAINED * judged.length;
+  const explained = shares.filter((share) => share >= MIN_EXPLAINED).length;
+  return explained > 0 && explained >= MIN_COLUMNS_EXPLAINED * shares.length;
 }
 
 /** Share of a column's variance that lies between regimes; `undefined` for a constant column. */
-function explainedShare(values: Float64Array, labels: Int16Array): number | undefined {
+function explainedShare(values: Float64Array, labels: Int8Array): number | undefined {
   const sums = new Float64Array(MAX_REGIMES + 1);
   const squares = new Float64Array(MAX_REGIMES + 1);
   const counts = new Float64Array(MAX_REGIMES + 1);
@@ -181,10 +217,10 @@ function explainedShare(values: Float64Array, labels: Int16Array): number | unde
   return between / total;
 }
 
-function regimesOf(history: FleetHistory, columns: readonly number[], labels: Int16Array): Regimes {
+function regimesOf(all: readonly Float64Array[], columns: readonly number[], labels: Int16Array): Regimes {
   const count = Math.max(...labels) + 1;
   const byColumn = columns.map((column) => {
-    const values = columnValues(history, column);
+    const values = all[column] as Float64Array;
     return Array.from({ length: count }, (_, regime) => {
       const members = values.filter((_, row) => labels[row] === regime);
       return members.reduce((a, b) => a + b, 0) / Math.max(1, members.length);

@@ -40,7 +40,7 @@ const NOISE_FLOOR_SHARE = 0.005;
 const FARTHEST = 30;
 /** Wear does not keep exactly to its curve: standard deviation of the rest, as a share, at the limit and far from it. */
 const SCATTER_NEAR = 0.1;
-const SCATTER_FAR = 0.35;
+const SCATTER_FAR = 0.25;
 /** The curves only approximate the true one, so evidence between them counts by this share. */
 const TRUST_IN_FIT = 0.5;
 
