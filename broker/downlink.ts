@@ -40,7 +40,10 @@ interface DownlinkNeeds {
 export function createDownlink(needs: DownlinkNeeds, limits: { readonly maxPendingPerDevice: number }): PublishTo {
   const { aedes, bus, presence, retained } = needs;
 
-  const send = (connection: Connection, topic: string, payload: Buffer): Promise<PublishOutcome> => {
+  const send = async (connection: Connection | undefined, topic: string, payload: Buffer): Promise<PublishOutcome> => {
+    if (!connection) return 'notConnected';
+    if (!bus.hasListener(topic)) return 'notSubscribed';
+    if (connection.pending >= limits.maxPendingPerDevice) return 'notReading';
     connection.pending += 1;
     return new Promise((resolve) => {
       // Aedes calls back once the socket took it, or when the connection is closed because it did not.
@@ -59,13 +62,7 @@ export function createDownlink(needs: DownlinkNeeds, limits: { readonly maxPendi
       throw new AppError('REQUEST_NOT_ALLOWED', `${channel} is never retained`);
     }
     if (retain && retained.store({ topic, payload, qos: 1 }) === 'noRoom') return 'noRoom';
-    const connection = presence.current(ref);
-    const cannot = !connection
-      ? 'notConnected'
-      : !bus.hasListener(topic)
-        ? 'notSubscribed'
-        : connection.pending >= limits.maxPendingPerDevice && 'notReading';
-    const outcome = connection && !cannot ? await send(connection, topic, payload) : cannot || 'notConnected';
+    const outcome = await send(presence.current(ref), topic, payload);
     return retain && outcome !== 'sent' ? 'retained' : outcome;
   };
 }

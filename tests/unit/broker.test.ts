@@ -587,3 +587,49 @@ describe('faults', () => {
     expect(open).toHaveLength(1);
   });
 });
+
+describe('where Aedes departs from MQTT 3.1.1, as docs/broker.md says', () => {
+  it('answers a filter that is given twice once', async () => {
+    const { broker } = await start();
+    const peer = await logIn(broker, FRIDGE);
+    peer.send(subscribePacket(COMMANDS, COMMANDS));
+    expect(await peer.next()).toMatchObject({ cmd: 'suback', granted: [1] });
+  });
+
+  it('answers an UNSUBSCRIBE without filters', async () => {
+    const { broker } = await start();
+    const peer = await logIn(broker, FRIDGE);
+    peer.send(Buffer.from([0xa2, 2, 0, 5]));
+    expect(await peer.next()).toMatchObject({ cmd: 'unsuback', messageId: 5 });
+  });
+
+  it('acknowledges packet id 0', async () => {
+    const { broker } = await start();
+    const peer = await logIn(broker, FRIDGE);
+    const bytes = mqttPacket.generate(publishPacket(TELEMETRY, '', { messageId: 1 }));
+    bytes.writeUInt16BE(0, bytes.length - 2);
+    peer.send(bytes);
+    expect(await peer.next()).toMatchObject({ cmd: 'puback', messageId: 0 });
+  });
+
+  it('closes on an unknown protocol level without a CONNACK', async () => {
+    const { broker } = await start();
+    const peer = openPeer(broker);
+    const bytes = mqttPacket.generate(connectPacket(FRIDGE));
+    bytes[8] = 6;
+    peer.send(bytes);
+    expect(await peer.next()).toBe('closed');
+  });
+
+  it.each([
+    [42, 'connack'],
+    [43, 'closed'],
+  ])('with %i packets behind the CONNECT in one read: %s', async (count, outcome) => {
+    const { broker } = await start();
+    const peer = openPeer(broker);
+    const pings = Array.from({ length: count }, () => mqttPacket.generate({ cmd: 'pingreq' }));
+    peer.send(Buffer.concat([mqttPacket.generate(connectPacket(FRIDGE)), ...pings]));
+    const answer = await peer.next();
+    expect(answer === 'closed' ? answer : answer.cmd).toBe(outcome);
+  });
+});
