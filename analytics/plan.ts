@@ -32,6 +32,7 @@ export interface DevicePlan {
   readonly policy: AlertPolicy;
 }
 
+const NOVELTY_WARMUP_ROWS = 100;
 /** A week at five minutes. */
 const ADOPT_AFTER_SAMPLES = 2_016;
 const PREDICT_EVERY_MS = 3_600_000;
@@ -76,11 +77,15 @@ export function planModel(
 /** Plan of a device that no catalogue describes, once its interval is known: every number is scored, nothing is explained. */
 export function planUnknown(modelId: string, intervalMs: number, policy: AlertPolicy): DevicePlan {
   const rhythm = assumedRhythm(intervalMs);
+  const params: MonitorParams = {
+    ...monitorParams(rhythm, 0, undefined, true),
+    novelty: { warmupRows: NOVELTY_WARMUP_ROWS, ...(rhythm.seasonMs ? { seasonMs: rhythm.seasonMs } : {}) },
+  };
   return {
     modelId,
     model: undefined,
     conditions: [],
-    planSignal: (name) => ({ name, unit: '', range: undefined, params: monitorParams(rhythm, 0, undefined, true) }),
+    planSignal: (name) => ({ name, unit: '', range: undefined, params }),
     contexts: [],
     modeSignal: undefined,
     modes: [],

@@ -24,7 +24,7 @@ export interface DeviceScorer {
 const INTERVALS_NEEDED = 8;
 /** Unknown devices share plans by interval; so many are kept. */
 const MAX_PLANS = 500;
-const LEARNING: SampleOutcome = { kind: 'learningInterval', findings: [], values: 0, surprise: 0, instant: 0 };
+const LEARNING: SampleOutcome = { kind: 'learningInterval', findings: [], values: 0, surprise: 0, novelty: 0 };
 
 export function createDeviceScorer(setup: ScoringSetup): DeviceScorer {
   /** by model id */

@@ -47,8 +47,8 @@ export interface SampleOutcome {
   readonly values: number;
   /** Surprise of the strongest fault key, with operating modes seen last. */
   readonly surprise: number;
-  /** Surprise of the strongest signal in this very sample. */
-  readonly instant: number;
+  /** Rarity of the rarest signal in this very sample; only for devices that no catalogue describes. */
+  readonly novelty: number;
 }
 
 const MAX_SIGNALS = 200;
@@ -63,7 +63,7 @@ const ADOPT_SAMPLES = 200;
 const STALE_MS = 12 * 3_600_000;
 const STALE_INTERVALS = 24;
 const DRIFT_STALE_MS = 3 * 86_400_000;
-const QUIET: SampleOutcome = { kind: 'late', findings: [], values: 0, surprise: 0, instant: 0 };
+const QUIET: SampleOutcome = { kind: 'late', findings: [], values: 0, surprise: 0, novelty: 0 };
 /** Signals below this surprise are left out of the diagnosis: p = 0.3. */
 const ORDINARY = 0.5;
 
@@ -87,14 +87,14 @@ export function scoreSample(state: DeviceState, plan: DevicePlan, sample: Sample
   const judged = judge(state, plan, sample);
   if (sample.healthy) {
     for (const { mode, input, result } of judged) learnMonitor(mode.monitor, input, result, true);
-    return { kind: 'scored', findings: [], values: judged.length, surprise: 0, instant: 0 };
+    return { kind: 'scored', findings: [], values: judged.length, surprise: 0, novelty: 0 };
   }
   const predictions = prognose(state, plan, sample);
   const findings: Finding[] = predictions.map((one) => one.finding).filter((finding) => finding !== undefined);
-  const { surprise, instant, alerts } = stepAlerts(state, plan, sample, judged, predictions);
+  const { surprise, novelty, alerts } = stepAlerts(state, plan, sample, judged, predictions);
   findings.push(...alerts);
   learn(state, plan, sample, judged);
-  return { kind: 'scored', findings, values: judged.length, surprise, instant };
+  return { kind: 'scored', findings, values: judged.length, surprise, novelty };
 }
 
 /** Scores every condition signal of the sample; nothing is learned yet. */
@@ -193,11 +193,12 @@ interface Evidence {
   readonly fresh: SignalEvidence[];
   /** Also by what other modes showed last: keeps one open. */
   readonly held: SignalEvidence[];
-  instant: number;
+  /** Strongest fresh signal, without its sign. */
+  strongest: number;
 }
 
 function evidenceOf(state: DeviceState, plan: DevicePlan, now: number): Evidence {
-  const evidence: Evidence = { fresh: [], held: [], instant: 0 };
+  const evidence: Evidence = { fresh: [], held: [], strongest: 0 };
   const staleMs = Math.max(STALE_MS, STALE_INTERVALS * plan.intervalMs);
   const driftStaleMs = Math.max(DRIFT_STALE_MS, STALE_INTERVALS * plan.intervalMs);
   for (const name in state.signals) {
@@ -216,14 +217,14 @@ function evidenceOf(state: DeviceState, plan: DevicePlan, now: number): Evidence
     }
     evidence.fresh.push({ signal: name, surprise: fresh });
     evidence.held.push({ signal: name, surprise: held });
-    evidence.instant = Math.max(evidence.instant, Math.abs(fresh));
+    evidence.strongest = Math.max(evidence.strongest, Math.abs(fresh));
   }
   return evidence;
 }
 
 interface AlertStep {
   readonly surprise: number;
-  readonly instant: number;
+  readonly novelty: number;
   readonly alerts: readonly Finding[];
 }
 
@@ -234,14 +235,14 @@ function stepAlerts(
   judged: readonly Judged[],
   predictions: readonly Renewed[],
 ): AlertStep {
-  const instant = judged.reduce((top, one) => Math.max(top, Math.abs(one.result?.instant ?? 0)), 0);
+  const novelty = judged.reduce((top, one) => Math.max(top, one.result?.novelty ?? 0), 0);
   const evidence = evidenceOf(state, plan, sample.observedAt);
   const open = openKeys(state);
   const busy = predictions.length > 0 || Object.values(state.episodes).some((episode) => !isIdle(episode));
   const strongest = evidence.held.reduce((top, one) => Math.max(top, Math.abs(one.surprise)), 0);
   // Nearly every sample of a healthy device ends here.
   if (!busy && strongest < plan.threshold * plan.policy.clearShare)
-    return { surprise: evidence.instant, instant, alerts: [] };
+    return { surprise: evidence.strongest, novelty, alerts: [] };
 
   const fresh = attribute(plan.modes, open, notable(evidence.fresh), plan.threshold);
   const held = attribute(plan.modes, open, notable(evidence.held), plan.threshold);
@@ -262,7 +263,7 @@ function stepAlerts(
     });
     if (finding) alerts.push(finding);
   }
-  return { surprise, instant, alerts };
+  return { surprise, novelty, alerts };
 }
 
 function notable(evidence: readonly SignalEvidence[]): readonly SignalEvidence[] {

@@ -28,7 +28,14 @@ export function monitorParams(
   if (!seasonMs) {
     return {
       seasonal: { contextCount, warmupSamples: 20, memorySamples: 2_000, minSpread },
-      drift: { blockSamples: 4, maxBlockSamples: 64, needsRest, blockMs: 0, warmupBlocks: 8, memoryBlocks: 120 },
+      drift: {
+        blockSamples: 4,
+        maxBlockSamples: 64,
+        needsRest,
+        blockMs: 0,
+        warmupBlocks: needsRest ? 24 : 8,
+        memoryBlocks: 120,
+      },
     };
   }
   const seasonSamples = seasonMs / rhythm.intervalMs;

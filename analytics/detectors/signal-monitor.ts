@@ -4,6 +4,7 @@
  */
 import { type DetectorInput, isPresent } from './detector.ts';
 import { type DriftParams, type DriftState, drift, driftingSince } from './drift.ts';
+import { type NoveltyParams, type NoveltyState, novelty } from './novelty.ts';
 import {
   type SeasonalParams,
   type SeasonalState,
@@ -14,6 +15,8 @@ import {
 export interface MonitorParams {
   readonly seasonal: SeasonalParams;
   readonly drift: DriftParams;
+  /** For streams of which nothing is known. */
+  readonly novelty?: NoveltyParams;
 }
 
 /** Plain JSON. */
@@ -22,6 +25,7 @@ export interface MonitorState {
   readonly drift: DriftState;
   /** Signed surprises of the samples before this one, newest first, {@link PERSIST_SAMPLES} − 1 of them. */
   readonly recent: number[];
+  readonly novelty?: NoveltyState;
 }
 
 /** Surprises here carry the sign of the deviation: positive = above what is expected. */
@@ -33,6 +37,8 @@ export interface MonitorResult {
   readonly drift: number;
   /** Since when it has been drifting; `undefined` = it is not. */
   readonly driftSince: number | undefined;
+  /** Rarity of this sample in its own stream, without a sign; 0 where it is not looked at. */
+  readonly novelty: number;
   readonly expected: number;
   readonly low: number;
   readonly high: number;
@@ -49,6 +55,7 @@ export function initMonitor(params: MonitorParams): MonitorState {
     seasonal: seasonalResidual.init(params.seasonal),
     drift: drift.init(params.drift),
     recent: new Array<number>(PERSIST_SAMPLES - 1).fill(0),
+    ...(params.novelty ? { novelty: novelty.init(params.novelty) } : {}),
   };
 }
 
@@ -57,12 +64,14 @@ export function scoreMonitor(state: MonitorState, input: DetectorInput): Monitor
   const residual = seasonalResidual.score(state.seasonal, input);
   if (residual.kind !== 'scored') return undefined;
   const slow = drift.score(state.drift, input);
+  const rare = state.novelty ? novelty.score(state.novelty, input) : undefined;
   const instant = residual.direction === 'up' ? residual.surprise : -residual.surprise;
   return {
     instant,
     persisted: persistedSurprise(state.recent, instant),
     drift: slow.kind !== 'scored' ? 0 : slow.direction === 'up' ? slow.surprise : -slow.surprise,
     driftSince: driftingSince(state.drift),
+    novelty: rare?.kind === 'scored' ? rare.surprise : 0,
     expected: residual.expected,
     low: residual.low,
     high: residual.high,
@@ -83,6 +92,8 @@ export function learnMonitor(
     for (let i = state.recent.length - 1; i > 0; i--) state.recent[i] = state.recent[i - 1] as number;
     state.recent[0] = result.instant;
   }
+  // Rarity is counted over everything that was seen, odd or not.
+  if (state.novelty) novelty.learn(state.novelty, input, true);
   seasonalResidual.learn(state.seasonal, input, trusted);
 }
 

@@ -44,7 +44,7 @@ export function createRowScorer(
   return {
     take(row) {
       const outcome = scorer.score(state, { ...sampleOf(signals, row), identity: String(rows++), position: rows });
-      const surprise = signals.length === 1 ? refractory.damp(outcome.instant, outcome.kind) : outcome.surprise;
+      const surprise = signals.length === 1 ? refractory.damp(outcome.novelty, outcome.kind) : outcome.surprise;
       const alert = Object.values(state.episodes).some((episode) => episode.open !== null);
       return { score: surprise / (surprise + HALF_SURPRISE), alert };
     },

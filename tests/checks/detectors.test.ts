@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { DetectorInput } from '../../analytics/detectors/detector.ts';
 import { type DriftParams, drift, driftingSince } from '../../analytics/detectors/drift.ts';
+import { novelty } from '../../analytics/detectors/novelty.ts';
 import { type SeasonalParams, seasonalResidual } from '../../analytics/detectors/seasonal-residual.ts';
 import { gaussian, seededRandom } from '../../contract/kernel/random.ts';
 import { DAY_MS } from '../../contract/kernel/time.ts';
@@ -26,6 +27,8 @@ detectorChecks(seasonalResidual, seasonal, 1);
 detectorChecks(seasonalResidual, { contextCount: 0, warmupSamples: 20, memorySamples: 2_000, minSpread: 0 }, 0);
 detectorChecks(drift, blocks, 0);
 detectorChecks(drift, { ...blocks, blockSamples: 4, needsRest: true }, 0);
+detectorChecks(novelty, { warmupRows: 100, seasonMs: DAY_MS }, 0);
+detectorChecks(novelty, { warmupRows: 100 }, 0);
 
 const at = (i: number, value: number, context: readonly number[] = []): DetectorInput => ({
   at: i * 300_000,
@@ -142,6 +145,25 @@ describe('drift', () => {
       level += 0.1 * gaussian(random);
       drift.learn(state, at(i, level), true);
     }
-    expect(drift.score(state, at(3_000, level)).kind).toBe('warmingUp');
+    const result = drift.score(state, at(3_000, level));
+    expect(result.kind).toBe('warmingUp');
+  });
+});
+
+describe('novelty', () => {
+  it('ranks a new level and a missing rhythm above all that was usual', () => {
+    const random = seededRandom(10);
+    const state = novelty.init({ warmupRows: 100, seasonMs: DAY_MS });
+    const surprises: number[] = [];
+    for (let i = 0; i < 4_000; i++) {
+      const rhythm = i >= 3_000 && i < 3_100 ? 0 : 10 * Math.sin((2 * Math.PI * i) / 288);
+      const input = at(i, 100 + rhythm + gaussian(random) + (i >= 3_600 && i < 3_700 ? 25 : 0));
+      const result = novelty.score(state, input);
+      surprises.push(result.kind === 'scored' ? result.surprise : 0);
+      novelty.learn(state, input, true);
+    }
+    const top = (from: number, to: number): number => Math.max(...surprises.slice(from, to));
+    expect(top(3_600, 3_700)).toBeGreaterThan(top(1_000, 3_000));
+    expect(top(3_000, 3_100)).toBeGreaterThan(top(1_000, 2_900));
   });
 });
