@@ -32,6 +32,8 @@ export interface InfluxLimits {
   readonly timeoutMs: number;
   /** Lines of one write request. */
   readonly maxLines: number;
+  /** Write requests at once. */
+  readonly parallelRequests: number;
   /** Bytes of one write request; 1.x refuses more than 25 MB. */
   readonly maxBytes: number;
   /** Write requests larger than this are compressed. Worth it across a network, not on one machine. */

@@ -10,7 +10,7 @@ import { InfluxConnection, type InfluxLimits, type InfluxTarget } from './influx
 import { linesOf } from './influx-lines.ts';
 import { readHasMessage, readKinds, readLatest, readSamples, readSeries } from './influx-read.ts';
 import { checkSeries } from './queries.ts';
-import { rejectedSample, SignalKinds } from './signal-kinds.ts';
+import { rejectedSample, SignalKinds, type StorableMessage } from './signal-kinds.ts';
 import { asUnavailable, meterWrite } from './store-meter.ts';
 
 export interface InfluxStoreDeps extends InfluxTarget {
@@ -22,7 +22,8 @@ export type InfluxStoreOptions = Partial<InfluxLimits>;
 
 export const DEFAULT_INFLUX_LIMITS: InfluxLimits = {
   timeoutMs: 30_000,
-  maxLines: 5_000,
+  maxLines: 2000,
+  parallelRequests: 3,
   maxBytes: 8 * 1024 * 1024,
   gzipFromBytes: Number.MAX_SAFE_INTEGER,
   pageRows: 2_000,
@@ -48,13 +49,9 @@ export function createInfluxStore(deps: InfluxStoreDeps, options: InfluxStoreOpt
     try {
       await loadKinds(connection, kinds, messages);
       const { storable, rejected } = kinds.plan(messages);
-      const lines = storable.flatMap(({ message, samples }) =>
-        linesOf(message, samples).map((text, i): Line => ({ text, message, sample: samples[i] as Sample })),
-      );
-      const refused: RejectedSample[] = [];
-      for (const part of requestsOf(lines, limits)) refused.push(...(await writeLines(connection, part)));
-      const stored = lines.length - refused.length;
-      metrics.count('presage_store_samples_total', 'Samples stored', { engine: 'influx' }, stored);
+      const refused = await writeAll(connection, requestsOf(storable, limits), limits.parallelRequests);
+      const samples = storable.reduce((sum, message) => sum + message.samples.length, 0);
+      metrics.count('presage_store_samples_total', 'Samples stored', { engine: 'influx' }, samples - refused.length);
       return [...rejected, ...refused];
     } catch (error) {
       kinds.clear();
@@ -98,20 +95,38 @@ async function loadKinds(
   }
 }
 
-/** Lines in portions that one request may hold. */
-function* requestsOf(lines: readonly Line[], limits: InfluxLimits): Generator<readonly Line[]> {
-  let from = 0;
+/** Lines in portions that one request may hold, made when they are asked for. */
+function* requestsOf(storable: readonly StorableMessage[], limits: InfluxLimits): Generator<readonly Line[]> {
+  let lines: Line[] = [];
   let bytes = 0;
-  for (let i = 0; i < lines.length; i++) {
-    const lineBytes = Buffer.byteLength((lines[i] as Line).text) + 1;
-    if (i - from >= limits.maxLines || (i > from && bytes + lineBytes > limits.maxBytes)) {
-      yield lines.slice(from, i);
-      from = i;
-      bytes = 0;
+  for (const { message, samples } of storable) {
+    for (const [i, text] of linesOf(message, samples).entries()) {
+      const lineBytes = Buffer.byteLength(text) + 1;
+      if (lines.length >= limits.maxLines || (lines.length > 0 && bytes + lineBytes > limits.maxBytes)) {
+        yield lines;
+        lines = [];
+        bytes = 0;
+      }
+      lines.push({ text, message, sample: samples[i] as Sample });
+      bytes += lineBytes;
     }
-    bytes += lineBytes;
   }
-  if (from < lines.length) yield lines.slice(from);
+  if (lines.length > 0) yield lines;
+}
+
+/** Sends the requests, a few at once: the server stores one while the next is made. Ends when all have ended. */
+async function writeAll(
+  connection: InfluxConnection,
+  requests: Generator<readonly Line[]>,
+  parallel: number,
+): Promise<RejectedSample[]> {
+  const refused: RejectedSample[] = [];
+  const lane = async (): Promise<void> => {
+    for (const lines of requests) refused.push(...(await writeLines(connection, lines)));
+  };
+  const lanes = await Promise.allSettled(Array.from({ length: parallel }, lane));
+  for (const outcome of lanes) if (outcome.status === 'rejected') throw outcome.reason;
+  return refused;
 }
 
 /** Writes lines; when the server refuses, halves them until each refused line is alone. Neighbours are written again, which changes nothing. */

@@ -10,6 +10,8 @@ import { createInterface } from 'node:readline';
 
 export interface InfluxServer {
   readonly url: string;
+  /** Where its files are. */
+  readonly folder: string;
   /** An administrator. */
   readonly username: string;
   readonly password: string;
@@ -49,6 +51,7 @@ export async function startInfluxServer(binary: string): Promise<InfluxServer> {
   await query(`CREATE USER ${USERNAME} WITH PASSWORD '${PASSWORD}' WITH ALL PRIVILEGES`);
   return {
     url,
+    folder,
     username: USERNAME,
     password: PASSWORD,
     query,
