@@ -59,7 +59,7 @@ const engines: Record<string, () => Promise<Opened>> = {
         // Starting replays the log into memory; InfluxDB then writes its compressed files when it is told to stop.
         await server.kill('SIGTERM');
         await server.restart();
-        return folderBytes(server.folder);
+        return shardBytes(await server.query("SHOW STATS FOR 'shard'"));
       },
       async stop() {
         await store.stop();
@@ -140,6 +140,16 @@ async function measure(engine: string, rows: number): Promise<void> {
   };
   process.stdout.write(`${JSON.stringify(figures)}\n`);
   await opened.stop();
+}
+
+/** Sum of `diskBytes` over the shards in a reply to SHOW STATS. */
+function shardBytes(reply: unknown): number {
+  return [...JSON.stringify(reply).matchAll(/"columns":(\[[^\]]*\]),"values":\[(\[[^\]]*\])/g)]
+    .map(([, columns = '[]', values = '[]']) => {
+      const at = (JSON.parse(columns) as string[]).indexOf('diskBytes');
+      return Number((JSON.parse(values) as unknown[])[at] ?? 0);
+    })
+    .reduce((sum, bytes) => sum + bytes, 0);
 }
 
 function folderBytes(folder: string): number {

@@ -10,8 +10,6 @@ import { createInterface } from 'node:readline';
 
 export interface InfluxServer {
   readonly url: string;
-  /** Where its files are. */
-  readonly folder: string;
   /** An administrator. */
   readonly username: string;
   readonly password: string;
@@ -51,7 +49,6 @@ export async function startInfluxServer(binary: string): Promise<InfluxServer> {
   await query(`CREATE USER ${USERNAME} WITH PASSWORD '${PASSWORD}' WITH ALL PRIVILEGES`);
   return {
     url,
-    folder,
     username: USERNAME,
     password: PASSWORD,
     query,
