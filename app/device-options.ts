@@ -29,13 +29,38 @@ export function withDeviceAccess(command: Command): Command {
     .option('--save-seed <file>', 'keep provisioned secrets here (mode 0600) and use those it already has');
 }
 
+/** @throws AppError CONFIG_INVALID when the address is none, so that it does not end as a riddle of the MQTT library */
+export function brokerUrlOf(options: DeviceAccessOptions): string {
+  return checkUrl(options.broker, '--broker', ['mqtt:', 'mqtts:', 'ws:', 'wss:']);
+}
+
+function checkUrl(text: string, flag: string, protocols: readonly string[]): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (!url || !protocols.includes(url.protocol)) {
+    throw new AppError(
+      'CONFIG_INVALID',
+      `${flag} must begin with ${protocols.map((p) => `${p}//`).join(' or ')}, not "${text}"`,
+    );
+  }
+  return text;
+}
+
 /** The devices wanted with their secrets, in order. @throws AppError CONFIG_INVALID when one has none */
 export async function accessFor(
   wanted: readonly WantedDevice[],
   options: DeviceAccessOptions,
 ): Promise<readonly DeviceCredential[]> {
   if (options.provision) return provisionDevices(wanted, provisionTarget(options));
-  const seeded = new Map((await seedDevices(options)).map((device) => [device.ref.device, device]));
+  const devices = await seedDevices(options);
+  const seeded = new Map(devices.map((device) => [device.ref.device, device]));
+  const twice = devices.find(
+    (device) => seeded.get(device.ref.device) !== device && wanted.some(({ id }) => id === device.ref.device),
+  );
+  if (twice)
+    throw new AppError(
+      'CONFIG_INVALID',
+      `${options.seed} has ${twice.ref.device} in several tenants; choose one with --tenant`,
+    );
   const missing = wanted.find((device) => !seeded.has(device.id));
   if (missing) {
     throw new AppError('CONFIG_INVALID', `${options.seed} has no device ${missing.id}; choose names with --prefix`);
@@ -52,6 +77,7 @@ export function seedDevices(options: DeviceAccessOptions): Promise<readonly Devi
 function provisionTarget(options: DeviceAccessOptions) {
   if (options.seed) throw new AppError('CONFIG_INVALID', 'give --seed or --provision, not both');
   if (!options.api || !options.token) throw new AppError('CONFIG_INVALID', '--provision needs --api URL and --token T');
+  checkUrl(options.api, '--api', ['http:', 'https:']);
   return { api: options.api, token: options.token, ...(options.saveSeed ? { saveTo: options.saveSeed } : {}) };
 }
 
@@ -89,11 +115,14 @@ export function showProgress(text: string): void {
   if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
 }
 
-/** Runs until `done`; the first SIGINT or SIGTERM stops it in order, a second one ends the process at once. */
-export async function untilDone<Result>(run: {
+export interface PlayedRun<Result> {
   readonly done: Promise<Result>;
+  start(): Promise<void>;
   stop(): Promise<void>;
-}): Promise<Result> {
+}
+
+/** Plays a run to its end; the first SIGINT or SIGTERM stops it in order, a second one ends the process at once. */
+export async function playToEnd<Result>(run: PlayedRun<Result>): Promise<Result> {
   let stopping = false;
   const onSignal = (): void => {
     if (stopping) process.exit(1);
@@ -101,9 +130,16 @@ export async function untilDone<Result>(run: {
     void run.stop(); // `done` tells how it ended.
   };
   process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+  const startFailed = new Promise<never>((_resolve, reject) => {
+    run.start().catch((error: unknown) => {
+      if (!stopping) reject(error); // When it was stopped, `done` has the summary.
+    });
+  });
   try {
-    return await run.done;
+    return await Promise.race([run.done, startFailed]);
   } finally {
+    showProgress('');
+    await run.stop();
     process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
   }
 }

@@ -69,6 +69,8 @@ export interface DeviceClientStats {
   /** Publishes beyond the first of a message. */
   resent: number;
   reconnects: number;
+  /** Connections that broke or never came up. */
+  failedConnections: number;
   /** Mishaps made on purpose. */
   lost: number;
   duplicated: number;
@@ -125,6 +127,7 @@ class MqttDevice implements DeviceClient {
     ackedSamples: 0,
     resent: 0,
     reconnects: 0,
+    failedConnections: 0,
     lost: 0,
     duplicated: 0,
     reordered: 0,
@@ -302,6 +305,7 @@ class MqttDevice implements DeviceClient {
     this.online = false;
     discard(client);
     this.outbox.rewind();
+    this.counts.failedConnections++;
     if (this.stopped || this.failure) return;
     if (!this.everOnline && this.deps.clock.now() - this.startedAt >= this.options.firstConnectionMs) {
       this.giveUp(new AppError('NOT_READY', `no MQTT broker at ${this.config.brokerUrl}: ${this.lastError}`));
@@ -388,12 +392,11 @@ class MqttDevice implements DeviceClient {
   }
 }
 
-/** Ends a connection for good without letting its late errors escape. */
+/**
+ * Ends a connection for good. Its listeners stay: MQTT.js clears its own timers in some of them, and ours recognise a
+ * connection that is no longer the current one.
+ */
 function discard(client: MqttClient): void {
-  client.removeAllListeners();
-  client.on('error', () => {
-    // A connection that is being thrown away may still complain; nobody waits for it.
-  });
   client.end(true);
 }
 

@@ -16,13 +16,14 @@ import {
 import { createLogger, runCommand } from '../cli-support.ts';
 import {
   accessFor,
+  brokerUrlOf,
   type DeviceAccessOptions,
   parseCount,
   parseNumber,
   parseSpeed,
   parseTime,
+  playToEnd,
   showProgress,
-  untilDone,
   withDeviceAccess,
 } from '../device-options.ts';
 
@@ -65,6 +66,7 @@ export function register(program: Command): void {
 async function replay(files: readonly string[], options: ReplayCommandOptions): Promise<void> {
   if (!findModel(options.model)) throw new AppError('CONFIG_INVALID', `--model: there is no model "${options.model}"`);
   const speed = parseSpeed(options.speed);
+  brokerUrlOf(options);
   const cycleMs = parseDuration(options.cycle);
   if (!(Number.isInteger(cycleMs) && cycleMs > 0))
     throw new AppError('CONFIG_INVALID', '--cycle must be whole milliseconds');
@@ -134,7 +136,7 @@ async function play(
   const state = options.state;
   const run = createReplay(
     {
-      brokerUrl: options.broker,
+      brokerUrl: brokerUrlOf(options),
       plan,
       model: options.model,
       credentialOf(device) {
@@ -155,14 +157,7 @@ async function play(
         showProgress(`${Math.floor(100 * progress.share)} %  ${progress.samplesAcked} samples acknowledged`),
     },
   );
-  try {
-    const ended = untilDone(run);
-    await run.start();
-    return await ended;
-  } finally {
-    showProgress('');
-    await run.stop();
-  }
+  return playToEnd(run);
 }
 
 /** On stderr: stdout belongs to the summary. */

@@ -14,14 +14,15 @@ import { assignFaults, parseFaultList } from '../../device-sim/stories.ts';
 import { createLogger, runCommand } from '../cli-support.ts';
 import {
   accessFor,
+  brokerUrlOf,
   type DeviceAccessOptions,
   parseCount,
   parseNumber,
   parseSpeed,
   parseTime,
+  playToEnd,
   seedDevices,
   showProgress,
-  untilDone,
   withDeviceAccess,
 } from '../device-options.ts';
 
@@ -72,11 +73,12 @@ async function simulate(options: SimOptions): Promise<void> {
   const end = options.end === undefined ? Date.now() : parseTime(options.end, '--end');
   const start = end - Math.round(parseNumber(options.days, '--days', 0.01, 3_650) * DAY_MS);
   const speed = parseSpeed(options.speed);
+  const brokerUrl = brokerUrlOf(options);
   const network = networkOf(options);
   const healthy = (await chooseDevices(options)).map((credential) => toDevice(credential, randomSeed));
   const fleet = createFleet(
     {
-      brokerUrl: options.broker,
+      brokerUrl,
       devices: withFaults(healthy, options.faults, { start, end }, randomSeed),
       clock: { now: Date.now },
       logger: createLogger('warn'),
@@ -84,20 +86,9 @@ async function simulate(options: SimOptions): Promise<void> {
     { start, end, speed, networkSeed: randomSeed, ...(network ? { network } : {}), onProgress: reportProgress },
   );
   if (options.truth) await writeFile(options.truth, `${JSON.stringify(describeTruth(fleet), null, 2)}\n`);
-  const summary = await play(fleet);
+  const summary = await playToEnd(fleet);
   printSummary(fleet, summary, options);
   if (!summary.complete) process.exitCode = 1;
-}
-
-async function play(fleet: Fleet): Promise<RunSummary> {
-  try {
-    const ended = untilDone(fleet);
-    await fleet.start();
-    return await ended;
-  } finally {
-    showProgress('');
-    await fleet.stop();
-  }
 }
 
 async function chooseDevices(options: SimOptions): Promise<readonly DeviceCredential[]> {

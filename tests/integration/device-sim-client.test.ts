@@ -194,6 +194,22 @@ describe('a device', () => {
     });
   });
 
+  it('leaves no timer behind when it is stopped, with a broker or without', async () => {
+    const timers = (): number => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
+    const before = timers();
+    const server = await broker();
+    const online = device(server.url);
+    await online.start();
+    await online.stop();
+    await server.close();
+    const offline = device(server.url);
+    const starting = offline.start().catch(() => undefined);
+    await waitFor('a try to fail', () => offline.stats().failedConnections > 0);
+    await offline.stop();
+    await starting;
+    await waitFor('all timers to end', () => timers() <= before + 1, 5_000);
+  });
+
   it('rejects those who wait when it is stopped', async () => {
     const server = await broker();
     const client = device(server.url, { maxPending: 1 });

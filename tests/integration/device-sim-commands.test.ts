@@ -254,6 +254,27 @@ describe('presage replay', () => {
     expect(JSON.parse(stdout)).toMatchObject({ complete: false });
   });
 
+  it('can be interrupted while it waits for a broker that is not there', async () => {
+    const server = await broker();
+    await server.close();
+    const state = join(folder, 'state.json');
+    const run = presage(
+      'replay',
+      await recordingFile(),
+      '--broker',
+      server.url,
+      '--seed',
+      await seedOf(engines()),
+      '--state',
+      state,
+    );
+    await waitFor('the state file', () => stat(state).catch(() => undefined));
+    run.child.kill('SIGTERM');
+    const { code, stdout } = await run.ended;
+    expect(code).toBe(1);
+    expect(stdout).toMatch(/0 samples sent.*\(incomplete\)/);
+  });
+
   it.each([
     ['a bad recording', ['--units', '1'], '1 1 x\n', /RECORDING_INVALID.*bad\.txt, line 1, column 4/],
     ['a device without a secret', ['--prefix', 'other-'], undefined, /CONFIG_INVALID.*has no device other-001/],
@@ -261,6 +282,12 @@ describe('presage replay', () => {
     ['a speed of nothing', ['--speed', '0'], undefined, /CONFIG_INVALID.*--speed/],
     ['a share above 1', ['--until-fraction', '3'], undefined, /CONFIG_INVALID.*--until-fraction/],
     ['a time without zone', ['--end', '2026-05-01'], undefined, /CONFIG_INVALID.*--end/],
+    [
+      'an address that is none',
+      ['--broker', '127.0.0.1:1883'],
+      undefined,
+      /CONFIG_INVALID.*--broker must begin with mqtt/,
+    ],
     ['two sources of secrets', ['--provision'], undefined, /CONFIG_INVALID.*not both/],
   ])('refuses %s before it sends anything', async (_what, extra, content, words) => {
     const server = await broker();
