@@ -1,8 +1,9 @@
 /** Recordings and their place in time: parsing with clear errors, selection, shift, messages. */
+import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { gzipSync } from 'node:zlib';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CMAPSS_SIGNALS } from '../../contract/devices/turbofan.ts';
 import { HOUR_MS } from '../../contract/kernel/time.ts';
@@ -239,5 +240,18 @@ describe('state file', () => {
       /not the state of a replay/,
     );
     await expect(loadReplayState(await file('x.json', 'half a fi'), identity)).rejects.toThrow(/is not JSON/);
+  });
+});
+
+describe('the excerpt of a public recording', () => {
+  it('is read whole, and its values are those of the file', async () => {
+    const path = new URL('../fixtures/cmapss/train_FD001_units_1-24.txt.gz', import.meta.url).pathname;
+    const recording = await readRecordings([path]);
+    const lines = gunzipSync(readFileSync(path)).toString().trim().split('\n');
+    expect(recording.units).toHaveLength(24);
+    const rows = recording.units.flatMap(({ unit, rows: own }) =>
+      own.map((row) => [Number(unit), row.cycle, ...row.values]),
+    );
+    expect(rows).toEqual(lines.map((line) => line.trim().split(/\s+/).map(Number)));
   });
 });
