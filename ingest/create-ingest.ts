@@ -180,26 +180,28 @@ class IngestService implements Ingest {
       receivedAt: publish.receivedAt,
       body: decoded.body,
     } as const;
+    // Only what is needed stays in memory until the disk has answered: holding all parsed payloads costs a fifth of the
+    // throughput in garbage collection.
+    const { seq } = decoded;
+    const { done } = passage;
+    const samples = decoded.samples.length - decoded.refusals.length;
+    const message = this.#listeners.size > 0 ? toMessage(decoded, device, publish.receivedAt) : undefined;
     this.#needs.log.append(entry, (error, position) => {
       if (!error) this.#position = position;
-      const waiters = window.finish(decoded.seq, !error);
-      this.#appended(passage, error ?? quarantineError, waiters);
+      const waiters = window.finish(seq, !error);
+      if (!error) this.#count.logged.add('telemetry');
+      if (!error) this.#count.samples.add('accepted', samples);
+      if (!error && message) this.#tell(message);
+      this.#share(error ?? quarantineError, done, waiters);
     });
   }
 
-  #appended(passage: Passage, error: Error | undefined, waiters: readonly Done[] | undefined): void {
-    if (!error) {
-      const { decoded } = passage;
-      this.#count.logged.add('telemetry');
-      this.#count.samples.add('accepted', decoded.samples.length - decoded.refusals.length);
-      if (this.#listeners.size > 0) this.#tell(passage);
-    }
-    this.#answer(passage.done, error);
+  #share(error: Error | undefined, done: Done, waiters: readonly Done[] | undefined): void {
+    this.#answer(done, error);
     for (const waiter of waiters ?? []) waiter(error);
   }
 
-  #tell({ decoded, device, publish }: Passage): void {
-    const message = toMessage(decoded, device, publish.receivedAt);
+  #tell(message: TelemetryMessage): void {
     for (const listener of this.#listeners) {
       try {
         listener(message);
@@ -257,15 +259,13 @@ class IngestService implements Ingest {
   #wasStored({ decoded, window, done }: Passage): void {
     this.#count.duplicates.add('telemetry');
     const waiters = window.finish(decoded.seq, false);
-    this.#answer(done, undefined);
-    for (const waiter of waiters ?? []) waiter(undefined);
+    this.#share(undefined, done, waiters);
   }
 
   #lookUpFailed({ decoded, window, done }: Passage, cause: unknown): void {
     const error = cause instanceof Error ? cause : new Error(errorText(cause));
     const waiters = window.finish(decoded.seq, false);
-    this.#answer(done, error);
-    for (const waiter of waiters ?? []) waiter(error);
+    this.#share(error, done, waiters);
   }
 
   #rare(channel: RareChannel, publish: InboundPublish, done: Done): void {
@@ -336,8 +336,7 @@ class IngestService implements Ingest {
     window.begin(seq);
     this.#appendRaw('event', publish, (error) => {
       const waiters = window.finish(seq, !error);
-      this.#answer(done, error);
-      for (const waiter of waiters ?? []) waiter(error);
+      this.#share(error, done, waiters);
     });
   }
 
