@@ -4,6 +4,7 @@
  * quarantine entry is durable: refusing it would only make the device send it for ever.
  */
 import { AppError, type ErrorCode, errorText } from '../contract/kernel/errors.ts';
+import { clientIdOf } from '../contract/kernel/ids.ts';
 import { SECOND_MS } from '../contract/kernel/time.ts';
 import type { DeliverPublish, DeviceDirectory, InboundPublish, RegisteredDevice } from '../contract/ports/broker.ts';
 import type { Clock, Logger, Metrics, Service } from '../contract/ports/services.ts';
@@ -78,7 +79,11 @@ class IngestService implements Ingest {
   readonly #count: ReturnType<typeof createCounts>;
   /** Everything up to here has been called back, so the book holds it. */
   #position: Position = 0;
-  #lookups = 0;
+  /**
+   * Look-ups under way, by message identity: the window each is in flight in. The book may forget that window meanwhile,
+   * and a copy would then be looked up, not found, and taken as well.
+   */
+  readonly #lookups = new Map<string, SequenceWindow>();
   #running = false;
   #timer: NodeJS.Timeout | undefined;
   #savedAt = 0;
@@ -225,22 +230,31 @@ class IngestService implements Ingest {
   }
 
   #lookUp(passage: Passage): void {
-    const { decoded, window, done } = passage;
+    const { device, decoded, window, done } = passage;
+    const key = `${clientIdOf(device)}/${decoded.boot}/${decoded.seq}`;
+    const earlier = this.#lookups.get(key);
+    if (earlier) {
+      this.#duplicate(earlier, decoded.seq, true, 'telemetry', done);
+      return;
+    }
     this.#count.lookups.add('');
-    if (this.#lookups >= this.#options.maxLookups) {
+    if (this.#lookups.size >= this.#options.maxLookups) {
       this.#answer(done, new AppError('NOT_READY', 'too many messages wait for the store'));
       return;
     }
-    this.#lookups++;
+    this.#lookups.set(key, window);
     window.begin(decoded.seq);
-    this.#isStored(passage)
-      .then(
-        (stored) => (stored ? this.#wasStored(passage) : this.#append(passage)),
-        (error: unknown) => this.#lookUpFailed(passage, error),
-      )
-      .finally(() => {
-        this.#lookups--;
-      });
+    this.#isStored(passage).then(
+      (stored) => {
+        this.#lookups.delete(key);
+        if (stored) this.#wasStored(passage);
+        else this.#append(passage);
+      },
+      (error: unknown) => {
+        this.#lookups.delete(key);
+        this.#lookUpFailed(passage, error);
+      },
+    );
   }
 
   async #isStored({ device, decoded }: Passage): Promise<boolean> {
@@ -451,12 +465,6 @@ function createCounts(counters: Counters) {
       'accepted',
       'refused',
     ]),
-    dropped: counters.create(
-      'presage_ingest_dropped_total',
-      'Acknowledged messages that were lost; must stay 0',
-      'reason',
-      ['log_lost'],
-    ),
     late: counters.create('presage_ingest_late_total', 'Telemetry messages behind a newer one of their boot'),
     missing: counters.create('presage_ingest_missing_total', 'Sequence numbers that had not come when a newer one did'),
     lookups: counters.create('presage_ingest_lookups_total', 'Telemetry messages that the store was asked about'),

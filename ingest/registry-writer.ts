@@ -10,7 +10,7 @@ import type { RegistryRecord, RegistrySink } from '../contract/ports/registry.ts
 import type { Clock, Logger, Metrics, Readiness, Service } from '../contract/ports/services.ts';
 import type { LogConsumers, LoggedEntry, LogNotifier, LogReader } from '../contract/ports/telemetry-log.ts';
 import { birthPayload, eventPayload, statePayload } from '../contract/wire/payloads.ts';
-import { Counters } from './counters.ts';
+import { type Counter, Counters } from './counters.ts';
 import { type Follower, followLog } from './follow-log.ts';
 import { quarantineRecordSchema } from './quarantine.ts';
 import { retryForEver } from './retry.ts';
@@ -49,7 +49,7 @@ class LogToRegistry implements RegistryWriter {
   readonly #needs: RegistryWriterNeeds;
   readonly #options: Required<RegistryWriterOptions>;
   readonly #counters: Counters;
-  readonly #count: { readonly records: { add(label: string, by?: number): void } };
+  readonly #count: { readonly records: Counter; readonly dropped: Counter };
   #follower: Follower | undefined;
   /** From the receipt of the newest entry to its storage. */
   #delayMs = 0;
@@ -65,8 +65,12 @@ class LogToRegistry implements RegistryWriter {
       random: options.random ?? Math.random,
     };
     this.#counters = new Counters(needs.metrics);
-    const help = 'Births, states, events and quarantine entries handed to the registry';
-    this.#count = { records: this.#counters.create('presage_ingest_registry_records_total', help, 'kind') };
+    const records = 'Births, states, events and quarantine entries handed to the registry';
+    const dropped = 'Acknowledged messages that were passed over; must stay 0';
+    this.#count = {
+      records: this.#counters.create('presage_ingest_registry_records_total', records, 'kind'),
+      dropped: this.#counters.create('presage_ingest_dropped_total', dropped, 'reason', ['unreadable']),
+    };
   }
 
   async start(): Promise<void> {
@@ -128,7 +132,7 @@ class LogToRegistry implements RegistryWriter {
     } catch (error) {
       const facts = { position: entry.position, kind: entry.kind, error: errorText(error) };
       this.#needs.logger.error(facts, 'Passed over a log entry that is not readable');
-      this.#count.records.add('unreadable');
+      this.#count.dropped.add('unreadable');
       return undefined;
     }
   }

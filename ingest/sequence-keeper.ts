@@ -77,15 +77,22 @@ export class SequenceKeeper {
 
   #replay(entry: LoggedEntry, book: SequenceBook): void {
     try {
-      replayEntry(entry, book, this.#needs.directory);
+      if (entry.kind === 'birth') replayDeclaration(entry, book, this.#needs.directory);
+      if (entry.position > this.#saved) replayEntry(entry, book);
     } catch (error) {
       this.#needs.logger.warn({ position: entry.position, error: errorText(error) }, 'Could not replay a log entry');
     }
   }
 }
 
+function replayDeclaration(entry: LoggedEntry, book: SequenceBook, directory: Pick<DeviceDirectory, 'declare'>): void {
+  const declared = declaredSignals(birthPayload.parse(parseBody(entry)));
+  book.device(entry).declared = declared;
+  directory.declare(entry, declared);
+}
+
 /** Marks what the entry says; marking twice changes nothing. */
-function replayEntry(entry: LoggedEntry, book: SequenceBook, directory: Pick<DeviceDirectory, 'declare'>): void {
+function replayEntry(entry: LoggedEntry, book: SequenceBook): void {
   switch (entry.kind) {
     case 'telemetry': {
       // Our own door checked it before it was logged.
@@ -100,14 +107,9 @@ function replayEntry(entry: LoggedEntry, book: SequenceBook, directory: Pick<Dev
       book.window(book.device(entry), 'event', boot).mark(seq);
       return;
     }
-    case 'birth': {
-      const birth = birthPayload.parse(parseBody(entry));
-      const memory = book.device(entry);
-      memory.currentBoot = birth.boot;
-      memory.declared = declaredSignals(birth);
-      directory.declare(entry, memory.declared);
+    case 'birth':
+      book.device(entry).currentBoot = birthPayload.parse(parseBody(entry)).boot;
       return;
-    }
     case 'state': {
       const state = statePayload.parse(parseBody(entry));
       if (state.state === 'online') book.device(entry).currentBoot = state.boot;

@@ -23,7 +23,10 @@ export class SequenceWindow {
   highest = -1;
   /** Highest number on its way or durable, for gaps and lateness only. */
   newest = -1;
-  /** Below this the window has no memory; Infinity = it has none at all before its first number. */
+  /**
+   * Below this only the numbers that are marked are known; Infinity = nothing is sure yet. After the first number that
+   * proves to be new, those a whole window above it are believed: no device sends in greater disorder.
+   */
   knownFrom: number;
   /** Ring of WINDOW_SIZE bits by `seq % WINDOW_SIZE`, valid for the WINDOW_SIZE numbers up to `highest`. */
   readonly bits = new Uint32Array(WORDS);
@@ -37,11 +40,9 @@ export class SequenceWindow {
 
   look(seq: number): Sight {
     if (this.#inFlight.has(seq)) return 'inFlight';
-    if (seq < this.knownFrom) return 'unknown';
-    if (seq > this.highest) return 'new';
-    if (this.highest - seq >= WINDOW_SIZE) return 'unknown';
-    const bit = seq % WINDOW_SIZE;
-    return ((this.bits[bit >>> 5] ?? 0) >>> (bit & 31)) & 1 ? 'seen' : 'new';
+    const reach = this.highest - seq;
+    if (reach >= 0 && reach < WINDOW_SIZE && this.#isMarked(seq)) return 'seen';
+    return seq < this.knownFrom || reach >= WINDOW_SIZE ? 'unknown' : 'new';
   }
 
   /** The number is on its way into the log. */
@@ -70,7 +71,7 @@ export class SequenceWindow {
 
   /** The number is durable. */
   mark(seq: number): void {
-    if (this.knownFrom === Number.POSITIVE_INFINITY) this.knownFrom = seq;
+    if (this.knownFrom === Number.POSITIVE_INFINITY) this.knownFrom = seq + WINDOW_SIZE;
     if (seq > this.highest) this.#advance(seq);
     if (this.highest - seq >= WINDOW_SIZE) return;
     this.#setBit(seq);
@@ -82,8 +83,7 @@ export class SequenceWindow {
     const lowest = Math.max(0, this.highest - WINDOW_SIZE + 1);
     for (let seq = lowest; seq <= this.highest; ) {
       const step = this.#uniformStep(seq);
-      const bit = seq % WINDOW_SIZE;
-      const seen = ((this.bits[bit >>> 5] ?? 0) >>> (bit & 31)) & 1;
+      const seen = this.#isMarked(seq);
       const last = runs.at(-1);
       if (seen && last && last[0] + last[1] === seq) last[1] += step;
       else if (seen) runs.push([seq, step]);
@@ -104,6 +104,11 @@ export class SequenceWindow {
     else for (let passed = this.highest + 1; passed < seq; passed++) this.#clearBit(passed);
     this.highest = seq;
     if (seq > this.newest) this.newest = seq;
+  }
+
+  #isMarked(seq: number): boolean {
+    const bit = seq % WINDOW_SIZE;
+    return (((this.bits[bit >>> 5] ?? 0) >>> (bit & 31)) & 1) === 1;
   }
 
   #setBit(seq: number): void {

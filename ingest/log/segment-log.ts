@@ -98,6 +98,7 @@ class FileLog implements TelemetryLog {
   #closed: AppError | undefined = new AppError('LOG_FAILED', 'the log is not started');
   #diskFull = false;
   #timer: NodeJS.Timeout | undefined;
+  #ticking: Promise<void> | undefined;
   recovery: LogRecovery = { droppedBytes: 0, lostBytes: 0 };
   /** Counted locally, handed to the metrics once a second: an append must not pay for them. */
   #counts = { syncs: 0, appends: 0, refused: new Map<ErrorCode, number>() };
@@ -137,7 +138,11 @@ class FileLog implements TelemetryLog {
     await this.#openTail(end ?? furthest, furthest);
     await this.#checkDisk();
     this.#closed = undefined;
-    this.#timer = setInterval(() => void this.#tick(), SECOND_MS).unref();
+    this.#timer = setInterval(() => {
+      this.#ticking ??= this.#tick().finally(() => {
+        this.#ticking = undefined;
+      });
+    }, SECOND_MS).unref();
   }
 
   /** Writes what was appended before, closes the files, refuses what comes after. */
@@ -145,6 +150,7 @@ class FileLog implements TelemetryLog {
     if (this.#timer) clearInterval(this.#timer);
     this.#closed ??= new AppError('LOG_FAILED', 'the log is stopped');
     while (this.#scheduled || this.#committing) await (this.#committing ?? new Promise(setImmediate));
+    await this.#ticking;
     const tail = this.#tail;
     this.#tail = undefined;
     if (!tail) return;
@@ -414,6 +420,8 @@ class FileLog implements TelemetryLog {
       metrics.count('presage_log_refused_total', help, { ...this.#labels, reason }, by);
     }
     metrics.gauge('presage_log_bytes', 'Bytes kept in the log', this.#durableEnd - this.start(), this.#labels);
+    const lost = 'Acknowledged bytes that were missing when the log was opened; must stay 0';
+    metrics.gauge('presage_log_lost_bytes', lost, this.recovery.lostBytes, this.#labels);
     for (const consumer of this.#options.consumers) {
       const help = 'Bytes between a consumer and the end of the log';
       metrics.gauge('presage_log_lag_bytes', help, this.lagBytes(consumer), { ...this.#labels, consumer });

@@ -329,6 +329,6 @@ describe('registry writer', () => {
     await committed('registry', position);
     expect(records).toHaveLength(1);
     await writer.stop();
-    expect(metrics.values.get('presage_ingest_registry_records_total{kind=unreadable}')).toBe(1);
+    expect(metrics.values.get('presage_ingest_dropped_total{reason=unreadable}')).toBe(1);
   });
 });

@@ -48,15 +48,20 @@ describe('accept', () => {
     expect(accept(2, window)).toEqual({ kind: 'duplicate', inFlight: false });
   });
 
-  it('asks about everything until a forgotten boot has one number for sure', () => {
+  it('asks about everything of a forgotten boot up to a window above its first new number', () => {
     const window = new SequenceWindow(false);
     expect(accept(50, window).kind).toBe('lookup');
     window.begin(50);
     window.finish(50, false); // It was stored long ago: nothing is known of the next one.
     expect(accept(51, window).kind).toBe('lookup');
     window.mark(60);
-    expect(accept(61, window).kind).toBe('accepted');
-    expect(accept(59, window).kind).toBe('lookup');
+    expect(accept(60, window).kind).toBe('duplicate');
+    expect([59, 61, 60 + WINDOW_SIZE - 1].map((seq) => accept(seq, window).kind)).toEqual([
+      'lookup',
+      'lookup',
+      'lookup',
+    ]);
+    expect(accept(60 + WINDOW_SIZE, window).kind).toBe('accepted');
   });
 });
 

@@ -358,7 +358,6 @@ describe('numbers of ingest', () => {
     expect(values.get('presage_ingest_acked_total')).toBe(6);
     expect(values.get('presage_ingest_missing_total')).toBe(3);
     expect(values.get('presage_ingest_late_total')).toBe(1);
-    expect(values.get('presage_ingest_dropped_total{reason=log_lost}')).toBe(0);
   });
 });
 
