@@ -89,6 +89,7 @@ export function wearOutlook(series: WearSeries): WearOutlook {
   if (count < MIN_BLOCKS) return { kind: 'noTrend' };
   if (levels.slice(-2).every((level) => level >= limit)) return { kind: 'limitReached' };
   const span = limit - baseline.level;
+  if (!mayRise(series)) return { kind: 'noTrend' };
   const curves = fitCurves(series).filter((curve) => curve.wear > 0);
   const best = curves.reduce<Curve | undefined>((a, b) => (a && a.squares <= b.squares ? a : b), undefined);
   if (!best || span <= 0) return { kind: 'noTrend' };
@@ -101,6 +102,12 @@ export function wearOutlook(series: WearSeries): WearOutlook {
     remaining: crossingQuantiles(series, curves, best.squares, variance, independence),
     blocks: series.at.filter((at) => at > best.onset).length,
   };
+}
+
+/** Cheap and sure: what stands near its baseline needs no curves. Spares nearly all work on a healthy fleet. */
+function mayRise({ levels, baseline, limit }: WearSeries): boolean {
+  const rise = Math.min(...levels.slice(-3)) - baseline.level;
+  return rise >= MIN_RISE_SIGMA * baseline.noise && rise >= (MIN_PROGRESS / 2) * (limit - baseline.level);
 }
 
 function fitCurves(series: WearSeries): Curve[] {

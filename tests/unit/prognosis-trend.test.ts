@@ -20,11 +20,13 @@ interface Story {
   readonly wear?: (hours: number) => number;
   /** Standard deviation of what changes over days, mm/s; room temperature moves three times as much. */
   readonly weather?: number;
+  /** Whether the other signals are measured, too. */
+  readonly others?: boolean;
 }
 
 /** A refrigerator with rhythm, weather and noise; `visit` sees the predictions once every six hours. */
 function follow(
-  { seed, days, wear = () => 0, weather = 0.1 }: Story,
+  { seed, days, wear = () => 0, weather = 0.1, others = true }: Story,
   visit: (hours: number, all: readonly Prediction[]) => void,
 ) {
   const random = seededRandom(seed);
@@ -42,8 +44,10 @@ function follow(
       mode: cooling ? 'cooling' : 'idle',
       signals: {
         compressorVibrationMmPerS: cooling ? vibration : 0.2,
-        freshFoodTempC: 4 + 0.5 * day + 3 * drift + 0.5 * gaussian(random),
-        evaporatorFanRpm: cooling ? 2400 + 40 * day + 30 * gaussian(random) : 0,
+        ...(others && {
+          freshFoodTempC: 4 + 0.5 * day + 3 * drift + 0.5 * gaussian(random),
+          evaporatorFanRpm: cooling ? 2400 + 40 * day + 30 * gaussian(random) : 0,
+        }),
       },
     });
     if (i % 72 === 71) visit(hours, prognoser.predict(state));
@@ -67,7 +71,7 @@ function wearOut(seed: number, curve: (share: number) => number) {
   const life = 24 * (8 + 30 * random());
   const said: { hours: number; lower: number; upper: number }[] = [];
   const wear = (hours: number) => (hours <= onset ? 0 : WAY * curve((hours - onset) / life));
-  const end = follow({ seed, days: 80, wear }, (hours, all) => {
+  const end = follow({ seed, days: 80, wear, others: false }, (hours, all) => {
     const own = bearing(all)?.remainingLife;
     if (own) said.push({ hours, lower: own.lower, upper: own.upper });
   });
