@@ -38,6 +38,8 @@ export interface BlockState {
   at: number[];
   levels: number[];
   baseline: Baseline | null;
+  /** Blocks that left at the old end; from the first on, the baseline is known only from `baseline`. */
+  forgotten: number;
 }
 
 const MAX_BLOCKS = 64;
@@ -53,6 +55,7 @@ export function initBlocks(plan: BlockPlan): BlockState {
     at: [],
     levels: [],
     baseline: null,
+    forgotten: 0,
   };
 }
 
@@ -113,13 +116,18 @@ function learnBaseline(plan: BlockPlan, state: BlockState): void {
   const mean = phaseOffsets.reduce((a, b) => a + b, 0) / plan.phases;
   const centred = phaseOffsets.map((offset) => offset - mean);
   state.levels = state.levels.map((value, index) => value - (centred[phaseOf(index)] ?? 0));
-  const deviations = state.levels.map((value) => Math.abs(value - medianOf(state.levels)));
-  // 1.4826 × the median absolute deviation estimates the standard deviation of normal noise.
-  state.baseline = { level: medianOf(state.levels), noise: 1.4826 * medianOf(deviations), phaseOffsets: centred };
+  state.baseline = { level: medianOf(state.levels), noise: noiseAround(state.levels), phaseOffsets: centred };
+}
+
+/** 1.4826 × the median absolute deviation estimates the standard deviation of normal noise. */
+function noiseAround(levels: readonly number[]): number {
+  const middle = medianOf(levels);
+  return 1.4826 * medianOf(levels.map((level) => Math.abs(level - middle)));
 }
 
 function shrink(plan: BlockPlan, state: BlockState): void {
   if (state.length >= plan.longestLength || !state.baseline) {
+    state.forgotten++;
     state.at.shift();
     state.levels.shift();
     return;

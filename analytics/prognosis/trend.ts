@@ -134,7 +134,7 @@ function renewOutlook({ end, plan }: Followed, own: TrendModeState): void {
     at,
     levels: levels.map((level) => up * level),
     baseline: { level: up * baseline.level, noise: baseline.noise },
-    baselineBlocks: plan.baselineBlocks,
+    baselineBlocks: own.blocks.forgotten > 0 ? plan.baselineBlocks : 0,
     limit: up * end.limit,
   });
   own.outlookAt = at[at.length - 1] ?? 0;

@@ -11,6 +11,7 @@ export interface WearSeries {
   readonly at: readonly number[];
   readonly levels: readonly number[];
   readonly baseline: Pick<Baseline, 'level' | 'noise'>;
+  /** How many blocks the baseline stands for that are not in `levels` any more; 0 while they are. */
   readonly baselineBlocks: number;
   readonly limit: number;
 }
@@ -40,7 +41,7 @@ const NOISE_FLOOR_SHARE = 0.005;
 const FARTHEST = 30;
 /** Wear does not keep exactly to its curve: standard deviation of the rest, as a share, at the limit and far from it. */
 const SCATTER_NEAR = 0.1;
-const SCATTER_FAR = 0.25;
+const SCATTER_FAR = 0.3;
 /** The curves only approximate the true one, so evidence between them counts by this share. */
 const TRUST_IN_FIT = 0.5;
 
@@ -60,6 +61,7 @@ const exponential = (growth: number): Shape => ({
   ageAt: (times) => Math.log1p(Math.expm1(growth) * times) / growth,
 });
 const SHAPES: readonly Shape[] = [
+  power(0.7),
   power(1),
   power(1.5),
   power(2),
