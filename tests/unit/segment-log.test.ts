@@ -8,7 +8,8 @@ import { listSegments, SEGMENT_HEADER_BYTES } from '../../ingest/log/segment-fil
 import { openSegmentLog, type SegmentLog, type SegmentLogOptions } from '../../ingest/log/segment-log.ts';
 import { openSegmentLogReader } from '../../ingest/log/segment-reader.ts';
 import { manualClock, noMetrics, silentLogger } from '../support/fake-services.ts';
-import { appended, barrierOf, logEntry, readAll, textOf } from '../support/log-entries.ts';
+import { recordingMetrics } from '../support/ingest-harness.ts';
+import { appended, barrierOf, logEntry, RECEIVED_AT, readAll, textOf } from '../support/log-entries.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 const needs = { clock: manualClock(0), logger: silentLogger, metrics: noMetrics };
@@ -311,5 +312,35 @@ describe('reader of the segment files in another thread', () => {
     const sizes = [10, 600_000, 20, 1_200_000, 30];
     await Promise.all(sizes.map((size) => appended(log, logEntry({ text: 'x'.repeat(size) }))));
     expect((await readAll(log)).map((entry) => entry.body.byteLength)).toEqual(sizes);
+  });
+});
+
+describe('numbers of the segment log', () => {
+  it('say what is kept, for whom, how old it is, and what was refused', async () => {
+    const metrics = recordingMetrics();
+    const clock = manualClock(RECEIVED_AT + 5_000);
+    const segmentLog = openSegmentLog(
+      { directory, ...needs, clock, metrics },
+      { name: 'findings', consumers: ['desk'], maxPendingBytes: 400 },
+    );
+    opened.push(segmentLog);
+    await segmentLog.start();
+    const { log } = segmentLog;
+    const first = await appended(log, logEntry());
+    await appended(log, logEntry());
+    await expect(appended(log, logEntry({ text: 'x'.repeat(400) }))).rejects.toMatchObject({ code: 'LOG_FULL' });
+    await log.commit('desk', first);
+    await waitFor('the age', () => metrics.values.get('presage_log_oldest_seconds{log=findings}') === 5);
+    await log.commit('desk', log.end());
+    await waitFor('nothing left', () => metrics.values.get('presage_log_oldest_seconds{log=findings}') === 0);
+    await segmentLog.stop();
+    const of = (name: string, labels = ''): number | undefined =>
+      metrics.values.get(`presage_log_${name}{log=findings${labels}}`);
+    expect(of('bytes')).toBe(log.end());
+    expect(of('lag_bytes', ',consumer=desk')).toBe(0);
+    expect(of('appends_total')).toBe(2);
+    expect(of('syncs_total')).toBe(2);
+    expect(of('refused_total', ',reason=LOG_FULL')).toBe(1);
+    expect(of('lost_bytes')).toBe(0);
   });
 });
