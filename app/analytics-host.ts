@@ -3,15 +3,18 @@
  * log, and notes how far it has got. A worker that dies takes the process along: a restart resumes at the checkpoint.
  */
 import { once } from 'node:events';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
+import type { AnalyticsStats } from '../analytics/create-analytics.ts';
 import { AppError } from '../contract/kernel/errors.ts';
 import type { Finding } from '../contract/ports/findings.ts';
 import type { Clock, Logger, Metrics, Readiness, Service } from '../contract/ports/services.ts';
 import type { LogAppender, LogConsumers, LogReader, Position } from '../contract/ports/telemetry-log.ts';
-import type { AnalyticsStats, AnalyticsWorkerData, FromWorker, ToWorker } from './analytics-protocol.ts';
+import { spawnWorker } from '../ingest/store/spawn-worker.ts';
+import type { AnalyticsWorkerData, FromWorker, ToWorker } from './analytics-protocol.ts';
 
 export interface AnalyticsHost extends Service {
-  stats(): AnalyticsStats;
+  /** As of half a second ago; `undefined` before the first report. */
+  stats(): AnalyticsStats | undefined;
   readiness(): Readiness;
   /** Says that the durable part of the log has grown. */
   grown(): void;
@@ -38,7 +41,7 @@ export function createAnalyticsHost(deps: AnalyticsHostDeps, options: AnalyticsH
   const durableEndView = new BigInt64Array(durableEnd);
   let worker: Worker | undefined;
   let stopping = false;
-  let stats: AnalyticsStats = { position: 0, values: 0, devices: 0 };
+  let stats: AnalyticsStats | undefined;
 
   const send = (message: ToWorker): void => worker?.postMessage(message);
 
@@ -79,7 +82,7 @@ export function createAnalyticsHost(deps: AnalyticsHostDeps, options: AnalyticsH
     async start() {
       Atomics.store(durableEndView, 0, BigInt(deps.log.end()));
       const workerData: AnalyticsWorkerData = { ...options, durableEnd };
-      worker = startWorker(workerData);
+      worker = spawnWorker('analytics-worker', import.meta.url, { name: 'presage-analytics', workerData });
       worker.on('message', onMessage);
       worker.on('exit', (code) => {
         if (!stopping) deps.onDeath(new AppError('INTERNAL', `the analytics worker ended with code ${code}`));
@@ -110,13 +113,6 @@ function appendFinding(log: LogAppender, finding: Finding, receivedAt: number): 
       error ? reject(error) : resolve(position),
     );
   });
-}
-
-/** From sources the worker needs tsx as the process does; compiled it is plain JavaScript. */
-function startWorker(workerData: AnalyticsWorkerData): Worker {
-  const fromSources = import.meta.url.endsWith('.ts');
-  const url = new URL(fromSources ? './analytics-worker.ts' : './analytics-worker.js', import.meta.url);
-  return new Worker(url, { workerData, execArgv: fromSources ? ['--import', 'tsx'] : [] });
 }
 
 function untilReady(worker: Worker): Promise<void> {

@@ -1,4 +1,5 @@
 /** What the event loop and the analytics worker say to each other. */
+import type { AnalyticsStats } from '../analytics/create-analytics.ts';
 import type { Finding } from '../contract/ports/findings.ts';
 import type { Position } from '../contract/ports/telemetry-log.ts';
 
@@ -17,13 +18,6 @@ export type ToWorker =
   /** Answer to `findings` with the same id. */
   | { readonly type: 'appended'; readonly id: number; readonly error?: string }
   | { readonly type: 'stop' };
-
-export interface AnalyticsStats {
-  /** Up to where samples were scored. */
-  readonly position: Position;
-  readonly values: number;
-  readonly devices: number;
-}
 
 export type FromWorker =
   | { readonly type: 'ready' }

@@ -26,6 +26,16 @@ export function configFrom(
   return loadConfig({ env: process.env, flags, file: typeof options.config === 'string' ? options.config : undefined });
 }
 
+/** Whether an InfluxDB was named by flag or environment. */
+export function hasInfluxUrl(options: Readonly<Record<string, unknown>>): boolean {
+  return options.influxUrl !== undefined || process.env.INFLUX_URL !== undefined;
+}
+
+/** Folders in which programs are looked for. */
+export function searchPath(): string {
+  return process.env.PATH ?? '';
+}
+
 /** Structured log on stderr: stdout belongs to the command's own output. */
 export function createLogger(level: Config['logLevel']): Logger {
   const redact = [

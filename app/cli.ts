@@ -1,7 +1,13 @@
 /** The command line. Each command is one file in `commands/`, listed here by hand. */
 import { Command } from 'commander';
+import * as backtest from './commands/backtest.ts';
 import * as config from './commands/config.ts';
+import * as demo from './commands/demo.ts';
 import * as exportCommand from './commands/export.ts';
+import * as prognosis from './commands/prognosis.ts';
+import * as replay from './commands/replay.ts';
+import * as sim from './commands/sim.ts';
+import * as up from './commands/up.ts';
 import { VERSION } from './version.ts';
 
 const program = new Command('presage')
@@ -9,7 +15,7 @@ const program = new Command('presage')
   .version(VERSION)
   .showHelpAfterError();
 
-for (const command of [config, exportCommand]) command.register(program);
+for (const command of [demo, up, sim, replay, backtest, prognosis, exportCommand, config]) command.register(program);
 program
   .command('version')
   .description('print the version')

@@ -210,6 +210,6 @@ export function dataPaths(dataDir: string) {
     telemetryLog: join(dataDir, 'log', 'telemetry'),
     findingsLog: join(dataDir, 'log', 'findings'),
     store: join(dataDir, 'store'),
-    ingest: join(dataDir, 'ingest'),
+    sequence: join(dataDir, 'sequence.json'),
   } as const;
 }

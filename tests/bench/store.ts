@@ -5,6 +5,7 @@
 import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { startInfluxServer } from '../../app/demo/influx-server.ts';
 import { refrigerator } from '../../contract/devices/refrigerator.ts';
 import { seededRandom } from '../../contract/kernel/random.ts';
 import { HOUR_MS } from '../../contract/kernel/time.ts';
@@ -14,7 +15,6 @@ import type { TelemetryMessage } from '../../contract/wire/sample.ts';
 import { createEmbeddedStore } from '../../ingest/store/embedded.ts';
 import { createInfluxStore } from '../../ingest/store/influx.ts';
 import { findBinary } from '../support/binaries.ts';
-import { startInfluxServer } from '../support/influx-server.ts';
 import { BASE_TIME_MS, message, recordingMetrics, silentLogger } from '../support/store-samples.ts';
 
 const DEVICES = 200;

@@ -77,7 +77,9 @@ async function emptyDesk(database: Database): Promise<void> {
 async function picture(database: Database) {
   return database.withSystem(async (tx) => ({
     alerts: (await tx.select().from(alerts)).sort((a, b) => a.id.localeCompare(b.id)),
-    predictions: (await tx.select().from(predictions)).sort((a, b) => JSON.stringify(a).localeCompare(JSON.stringify(b))),
+    predictions: (await tx.select().from(predictions)).sort((a, b) =>
+      JSON.stringify(a).localeCompare(JSON.stringify(b)),
+    ),
     history: (await tx.select().from(predictionHistory)).length,
     tickets: (await tx.select().from(tickets))
       .map(({ id: _, ...ticket }) => ticket)

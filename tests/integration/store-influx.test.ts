@@ -2,11 +2,11 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { type InfluxServer, startInfluxServer } from '../../app/demo/influx-server.ts';
 import type { TelemetryStore } from '../../contract/ports/telemetry-store.ts';
 import { createInfluxStore, type InfluxStoreDeps } from '../../ingest/store/influx.ts';
 import { checkTelemetryStore } from '../checks/telemetry-store.checks.ts';
 import { findBinary } from '../support/binaries.ts';
-import { type InfluxServer, startInfluxServer } from '../support/influx-server.ts';
 import {
   BASE_TIME_MS,
   exported,

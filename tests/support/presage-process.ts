@@ -1,7 +1,7 @@
 /** A whole Presage as its own process, started as a user would, so that tests can kill and restart it. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -46,6 +46,8 @@ export interface ProcessOptions {
 
 export async function startPresage(options: ProcessOptions): Promise<PresageProcess> {
   const directory = mkdtempSync(join(tmpdir(), 'presage-test-'));
+  // Run by root, the embedded PostgreSQL's own user must be able to pass through.
+  chmodSync(directory, 0o711);
   const seedPath = join(directory, 'seed.json');
   writeFileSync(seedPath, JSON.stringify(options.seed));
   const ports = { http: await freePort(), mqtt: await freePort() };

@@ -152,10 +152,10 @@ export async function drained(server: PresageProcess): Promise<void> {
     'the followers to pass the end of the logs',
     async () => {
       const metrics = await (await fetch(new URL('/metrics', server.api))).text();
-      const lags = [...metrics.matchAll(/^presage_follower_lag_bytes\{[^}]*\} (\S+)$/gm)].map((match) =>
-        Number(match[1]),
+      const lags = [...metrics.matchAll(/^presage_(?:log|desk)_lag_bytes(?:\{([^}]*)\})? (\S+)$/gm)].filter(
+        (match) => !match[1]?.includes('sequence'),
       );
-      return lags.length >= 3 && lags.every((lag) => lag === 0);
+      return lags.length >= 4 && lags.every((match) => Number(match[2]) === 0);
     },
     120_000,
   );

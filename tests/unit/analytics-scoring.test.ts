@@ -89,7 +89,7 @@ describe('slow wear', () => {
     expect(evidence.because.reduce((sum, line) => sum + line.contribution, 0)).toBeCloseTo(1, 6);
     expect(evidence.likelyCauses[0]).toMatchObject({ faultKey: 'compressorBearingWear' });
     expect(evidence.likelyCauses[0]?.parts.map((part) => part.number)).toContain('CMP-4420');
-    const band = evidence.bands['compressorVibrationMmPerS'] ?? [];
+    const band = evidence.bands.compressorVibrationMmPerS ?? [];
     expect(band.length).toBeGreaterThan(10);
     expect(band.every((point) => point.low < point.high)).toBe(true);
   });

@@ -3,10 +3,11 @@
  * package; it can be stopped and started again on the same port with its data, as in an outage.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { AppError } from '../../contract/kernel/errors.ts';
 
 export interface InfluxServer {
   readonly url: string;
@@ -27,6 +28,20 @@ export interface InfluxServer {
 
 const USERNAME = 'presage';
 const PASSWORD = 'presage-local-only';
+
+/**
+ * Where `influxd` is on the search path.
+ * @throws AppError CONFIG_INVALID when it is not installed
+ */
+export function findInfluxd(searchPath: string): string {
+  const path = [...searchPath.split(delimiter), '/usr/sbin'].map((folder) => join(folder, 'influxd')).find(existsSync);
+  if (!path)
+    throw new AppError(
+      'CONFIG_INVALID',
+      'influxUrl: set INFLUX_URL, or install influxd for a server of the demo’s own',
+    );
+  return path;
+}
 
 /**
  * Starts the server and waits until it answers.

@@ -1,0 +1,237 @@
+/**
+ * The one place that knows every folder: builds the parts, joins them, and starts and stops them in order.
+ * Start: database, logs, store, followers, desk and API, analytics, and the broker last, so that no device is answered
+ * before what it sends can be kept. Stop is the reverse: first no more input, then everything drains.
+ */
+import { mkdirSync, readFileSync } from 'node:fs';
+import { createApi } from '../api/create-api.ts';
+import { type Database, openDatabase } from '../api/db/database.ts';
+import { migrate } from '../api/db/migrate.ts';
+import { applySeed } from '../api/db/seed.ts';
+import { createDeviceDirectory } from '../api/devices/directory.ts';
+import { createRegistrySink } from '../api/devices/registry-sink.ts';
+import { createBroker } from '../broker/create-broker.ts';
+import { AppError, errorText } from '../contract/kernel/errors.ts';
+import { type SeedFile, seedFile } from '../contract/kernel/seed.ts';
+import type { Clock, Logger, Readiness, Service } from '../contract/ports/services.ts';
+import type { Position } from '../contract/ports/telemetry-log.ts';
+import { createIngest } from '../ingest/create-ingest.ts';
+import { openSegmentLog } from '../ingest/log/segment-log.ts';
+import { createRegistryWriter } from '../ingest/registry-writer.ts';
+import { createStoreWriter } from '../ingest/store-writer.ts';
+import { createAnalyticsHost } from './analytics-host.ts';
+import { type AppRole, type Config, dataPaths, ROLES } from './config.ts';
+import { takeDataLock } from './data-lock.ts';
+import { loadKey } from './keys.ts';
+import { createMetrics } from './metrics.ts';
+import { createStore } from './store.ts';
+import { VERSION } from './version.ts';
+
+const MIB = 1024 * 1024;
+const FINDINGS_LOG_MAX_BYTES = 256 * MIB;
+
+export interface System extends Service {
+  /** Facts of the last start, as the ready line prints them. */
+  ready(): ReadyFacts;
+  readonly database: Database;
+}
+
+export interface ReadyFacts {
+  readonly roles: readonly AppRole[];
+  readonly ports: { readonly http: number; readonly mqtt: number };
+  /** Bytes of a torn log tail that were dropped, and how long the start took. */
+  readonly recovered: { readonly log: number; readonly ms: number };
+}
+
+export interface ComposeDeps {
+  readonly logger: Logger;
+  /** Called when a part died and the process should end. */
+  readonly onFatal: (error: Error) => void;
+  /** Applied after the seed file. */
+  readonly seed?: SeedFile;
+}
+
+export const systemClock: Clock = { now: () => Date.now() };
+
+const clock = systemClock;
+
+export function composeSystem(config: Config, deps: ComposeDeps): System {
+  if (ROLES.some((role) => !config.roles.includes(role))) {
+    throw new AppError(
+      'CONFIG_INVALID',
+      'roles: with the embedded log all roles run in one process; leave PRESAGE_ROLES unset',
+    );
+  }
+  const { logger } = deps;
+  const metrics = createMetrics();
+  const paths = dataPaths(config.dataDir);
+  const database = openDatabase(config.databaseUrl ? { url: config.databaseUrl } : { embedded: paths.postgres }, {
+    logger,
+    clock,
+  });
+  const telemetryLog = openSegmentLog(
+    { directory: paths.telemetryLog, clock, logger, metrics },
+    { name: 'telemetry', maxBytes: config.logMaxMb * MIB, consumers: ['store', 'registry', 'analytics', 'sequence'] },
+  );
+  const findingsLog = openSegmentLog(
+    { directory: paths.findingsLog, clock, logger, metrics },
+    { name: 'findings', maxBytes: FINDINGS_LOG_MAX_BYTES, segmentBytes: 16 * MIB, consumers: ['desk'] },
+  );
+  const { log } = telemetryLog;
+  const store = createStore(config, paths.store, { clock, logger, metrics });
+  /** Started, in order; stopped in reverse. */
+  const started: { name: string; service: Service }[] = [];
+  let facts: ReadyFacts | undefined;
+  let releaseLock: (() => void) | undefined;
+  let stopped: Promise<void> | undefined;
+
+  async function begin(name: string, service: Service): Promise<void> {
+    await service.start();
+    started.push({ name, service });
+  }
+
+  async function startAll(): Promise<void> {
+    const startedAt = performance.now();
+    prepareDataDir(config.dataDir);
+    releaseLock = takeDataLock(paths.lock);
+    const hmacKey = loadKey(paths.keys, 'device-secrets');
+    await Promise.all([
+      begin('store', store),
+      begin('telemetry log', telemetryLog),
+      begin('findings log', findingsLog),
+      startDatabase(),
+    ]);
+    await seedDatabase(hmacKey);
+
+    const directory = createDeviceDirectory(database, { hmacKey, clock });
+    const storeWriter = createStoreWriter({ log, store, clock, logger, metrics });
+    const passed = (position: Position) => storeWriter.passed(position);
+    const ingest = createIngest(
+      { log, directory, reader: store, passed, clock, logger, metrics },
+      { sequenceFile: paths.sequence },
+    );
+    await begin('ingest', ingest);
+    await begin('store writer', storeWriter);
+    await begin(
+      'registry writer',
+      createRegistryWriter({ log, sink: createRegistrySink(database), clock, logger, metrics }),
+    );
+
+    const broker = createBroker(
+      { directory, deliver: ingest.deliver, clock, logger, metrics },
+      { host: config.bind, port: config.mqttPort },
+    );
+    const analytics = createAnalyticsHost(
+      { log, findings: findingsLog.log, clock, logger, metrics, onDeath: deps.onFatal },
+      { databaseUrl: database.url(), logDirectory: paths.telemetryLog, prognosisModels: config.prognosisModels ?? {} },
+    );
+    const api = createApi(
+      {
+        database,
+        directory,
+        hmacKey,
+        reader: store,
+        findings: findingsLog.log,
+        storePassed: passed,
+        live: (listener) => ingest.onAccepted(listener),
+        broker,
+        readiness: () => readiness(analytics.readiness()),
+        renderMetrics: () => metrics.render(),
+        version: VERSION,
+        clock,
+        logger,
+        metrics,
+      },
+      {
+        host: config.bind,
+        port: config.httpPort,
+        webhookAllowPrivate: config.webhookAllowPrivate,
+        publicUrl: config.publicUrl,
+      },
+    );
+    await begin('api', api);
+    await begin('analytics', analytics);
+    log.onDurable(() => analytics.grown());
+    await begin('broker', broker);
+    facts = {
+      roles: config.roles,
+      ports: { http: api.ports().http, mqtt: broker.ports().mqtt ?? 0 },
+      recovered: { log: telemetryLog.recovered().droppedBytes, ms: Math.round(performance.now() - startedAt) },
+    };
+  }
+
+  async function startDatabase(): Promise<void> {
+    await begin('database', database);
+    await migrate(database);
+  }
+
+  async function seedDatabase(hmacKey: Buffer): Promise<void> {
+    if (config.seedFile) await applySeed(database, readSeed(config.seedFile), { hmacKey }, clock);
+    if (deps.seed) await applySeed(database, deps.seed, { hmacKey }, clock);
+  }
+
+  async function readiness(analytics: Readiness): Promise<Record<string, Readiness>> {
+    return {
+      sql: await answers(() => database.ping()),
+      store: await answers(() => store.ping()),
+      analytics,
+    };
+  }
+
+  async function stopAll(): Promise<void> {
+    for (const { name, service } of started.reverse()) {
+      await service
+        .stop()
+        .catch((error: unknown) => logger.error({ error: errorText(error) }, `${name} did not stop cleanly`));
+    }
+    releaseLock?.();
+  }
+
+  return {
+    database,
+    async start() {
+      try {
+        await startAll();
+      } catch (error) {
+        await stopAll();
+        throw error;
+      }
+    },
+    stop() {
+      stopped ??= stopAll();
+      return stopped;
+    },
+    ready() {
+      if (!facts) throw new AppError('NOT_READY', 'the system has not been started');
+      return facts;
+    },
+  };
+}
+
+async function answers(ping: () => Promise<void>): Promise<Readiness> {
+  try {
+    await ping();
+    return { ok: true };
+  } catch (error) {
+    return { ok: false, detail: errorText(error) };
+  }
+}
+
+/** Closed to others. Run by root it must let the embedded PostgreSQL's own user pass through to its sub-folder. */
+function prepareDataDir(dataDir: string): void {
+  mkdirSync(dataDir, { recursive: true, mode: process.getuid?.() === 0 ? 0o711 : 0o700 });
+}
+
+/** @throws AppError CONFIG_INVALID naming each bad field */
+function readSeed(path: string): SeedFile {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(readFileSync(path, 'utf8'));
+  } catch (cause) {
+    throw new AppError('CONFIG_INVALID', `seedFile: ${path} is not readable JSON`, { cause });
+  }
+  const checked = seedFile.safeParse(parsed);
+  if (checked.success) return checked.data;
+  const problems = checked.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`);
+  throw new AppError('CONFIG_INVALID', `seedFile ${path}: ${problems.join('; ')}`);
+}
