@@ -7,7 +7,7 @@ import { type FileHandle, mkdir, open, statfs, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppError, type ErrorCode, errorText } from '../../contract/kernel/errors.ts';
 import { SECOND_MS } from '../../contract/kernel/time.ts';
-import type { Clock, Logger, Metrics, Service } from '../../contract/ports/services.ts';
+import type { Clock, Logger, Metrics, Readiness, Service } from '../../contract/ports/services.ts';
 import type {
   Appended,
   LogBatch,
@@ -60,6 +60,8 @@ export interface LogRecovery {
 export interface SegmentLog extends Service {
   readonly log: TelemetryLog;
   recovered(): LogRecovery;
+  /** Whether it takes entries; after LOG_FAILED only a restart helps. */
+  readiness(): Readiness;
 }
 
 interface SegmentLogNeeds {
@@ -71,7 +73,13 @@ interface SegmentLogNeeds {
 
 export function openSegmentLog(needs: SegmentLogNeeds, options: SegmentLogOptions = {}): SegmentLog {
   const log = new FileLog(needs, options);
-  return { log, start: () => log.open(), stop: () => log.close(), recovered: () => log.recovery };
+  return {
+    log,
+    start: () => log.open(),
+    stop: () => log.close(),
+    recovered: () => log.recovery,
+    readiness: () => log.readiness(),
+  };
 }
 
 /** The segment that is written to. */
@@ -158,6 +166,11 @@ class FileLog implements TelemetryLog {
     await this.#reader.close();
     await tail.file.close();
     this.#flushMetrics();
+  }
+
+  readiness(): Readiness {
+    const refusal = this.#closed ?? this.#fullness(0);
+    return refusal ? { ok: false, detail: refusal.message } : { ok: true };
   }
 
   append(entry: LogEntry, done: Appended): void {

@@ -196,7 +196,9 @@ describe('bounds of the segment log', () => {
   });
 
   it('takes nothing below the free disk space it was told to keep', async () => {
-    const { log } = await openLog({ minFreeBytes: Number.MAX_SAFE_INTEGER });
+    const segmentLog = await openLog({ minFreeBytes: Number.MAX_SAFE_INTEGER });
+    const { log } = segmentLog;
+    expect(segmentLog.readiness()).toMatchObject({ ok: false, detail: expect.stringContaining('free space') });
     await expect(appended(log, logEntry())).rejects.toMatchObject({ code: 'LOG_FULL' });
   });
 
@@ -220,7 +222,9 @@ describe('segment log on a failing disk', () => {
     let broken = false;
     const sync = (fd: number): Promise<void> =>
       broken ? Promise.reject(ioError('EIO', 'fdatasync')) : nodeDisk.sync(fd);
-    const { log } = await openLog({ disk: failing({ sync }) });
+    const segmentLog = await openLog({ disk: failing({ sync }) });
+    const { log } = segmentLog;
+    expect(segmentLog.readiness()).toEqual({ ok: true });
     const kept = await appended(log, logEntry({ text: 'kept' }));
     broken = true;
     const group = [appended(log, logEntry()), appended(log, logEntry()), barrierOf(log)];
@@ -229,6 +233,7 @@ describe('segment log on a failing disk', () => {
     broken = false; // A later fdatasync may succeed without having written what the first one lost.
     await expect(appended(log, logEntry())).rejects.toMatchObject({ code: 'LOG_FAILED' });
     await expect(barrierOf(log)).rejects.toMatchObject({ code: 'LOG_FAILED' });
+    expect(segmentLog.readiness()).toMatchObject({ ok: false, detail: expect.stringContaining('EIO') });
     expect(log.end()).toBe(kept);
     expect((await readAll(log)).map(textOf)).toEqual(['kept']);
   });
