@@ -152,6 +152,8 @@ function predictMode(unit: LifeUnit, { mode, plan }: Followed, state: TrendState
   switch (own.outlook.kind) {
     case 'noTrend':
       return { ...about, probabilityWithin: [], reason: 'no trend towards the limit' };
+    case 'limitNotApplicable':
+      return { ...about, probabilityWithin: [], reason: 'cannot estimate: beyond the limit from the start' };
     case 'limitReached': {
       const probabilityWithin = DAYS.map((days) => ({ days, p: 1, lower: 1, upper: 1 }));
       return { ...about, remainingLife: { median: 0, lower: 0, upper: 0, unit }, probabilityWithin };

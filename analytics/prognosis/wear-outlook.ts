@@ -18,6 +18,8 @@ export interface WearSeries {
 
 export type WearOutlook =
   | { readonly kind: 'noTrend' }
+  /** The baseline itself lies beyond the limit: the limit does not describe this unit. */
+  | { readonly kind: 'limitNotApplicable' }
   | { readonly kind: 'limitReached' }
   /** Remaining life after the last block at the probabilities of `OUTLOOK_PROBABILITIES`; `blocks` since the onset. */
   | { readonly kind: 'trend'; readonly remaining: readonly number[]; readonly blocks: number };
@@ -89,12 +91,13 @@ export function wearOutlook(series: WearSeries): WearOutlook {
   const { levels, limit, baseline } = series;
   const count = levels.length;
   if (count < MIN_BLOCKS) return { kind: 'noTrend' };
-  if (levels.slice(-2).every((level) => level >= limit)) return { kind: 'limitReached' };
   const span = limit - baseline.level;
+  if (span <= 0) return { kind: 'limitNotApplicable' };
   if (!mayRise(series)) return { kind: 'noTrend' };
+  if (levels.slice(-2).every((level) => level >= limit)) return { kind: 'limitReached' };
   const curves = fitCurves(series).filter((curve) => curve.wear > 0);
   const best = curves.reduce<Curve | undefined>((a, b) => (a && a.squares <= b.squares ? a : b), undefined);
-  if (!best || span <= 0) return { kind: 'noTrend' };
+  if (!best) return { kind: 'noTrend' };
   const floor = Math.max(baseline.noise / 2, NOISE_FLOOR_SHARE * span);
   const variance = Math.max(best.squares / Math.max(1, count - 3), floor ** 2);
   const independence = independentShare(series, best);

@@ -138,6 +138,17 @@ describe('trend to threshold', () => {
     expect(bearing(prognoser.predict(state))?.remainingLife).toEqual({ median: 0, lower: 0, upper: 0, unit: 'h' });
   });
 
+  it('does not call a unit dead whose healthy level lies beyond the limit', () => {
+    const prognoser = createTrendPrognoser(refrigerator);
+    let state = prognoser.init();
+    for (let hours = 0; hours < 200; hours += 0.5) {
+      const signals = { compressorVibrationMmPerS: LIMIT + 1 + 0.1 * Math.sin(hours) };
+      state = prognoser.update(state, { at: START + hours * HOUR_MS, mode: 'cooling', signals });
+    }
+    expect(bearing(prognoser.predict(state))?.remainingLife).toBeUndefined();
+    expect(bearing(prognoser.predict(state))?.reason).toBe('cannot estimate: beyond the limit from the start');
+  });
+
   it('resumes from its JSON state to the same predictions, in bounded memory', () => {
     const prognoser = createTrendPrognoser(refrigerator);
     const sample = (hours: number) => ({
