@@ -150,6 +150,44 @@ function predictTree(tree: Tree, features: ArrayLike<number>): number {
   }
 }
 
+/**
+ * The mean of several ensembles as one function over flat arrays: faster than walking the trees one by
+ * one, which matters for live devices that ask after every sample.
+ */
+export function compileMean(ensembles: readonly TreeEnsemble[]): (features: ArrayLike<number>) => number {
+  const trees = ensembles.flatMap((ensemble) => ensemble.trees);
+  const size = trees.reduce((sum, tree) => sum + tree.feature.length, 0);
+  const feature = new Int16Array(size);
+  const at = new Float64Array(size);
+  const left = new Int32Array(size);
+  const roots = new Int32Array(trees.length);
+  let next = 0;
+  trees.forEach((tree, index) => {
+    roots[index] = next;
+    feature.set(tree.feature, next);
+    at.set(tree.at, next);
+    left.set(
+      tree.left.map((child) => child + (roots[index] as number)),
+      next,
+    );
+    next += tree.feature.length;
+  });
+  const base = ensembles.reduce((sum, ensemble) => sum + ensemble.base, 0);
+  return (features) => {
+    let sum = base;
+    for (let tree = 0; tree < roots.length; tree++) {
+      let node = roots[tree] as number;
+      let index = feature[node] as number;
+      while (index >= 0) {
+        node = (left[node] as number) + ((features[index] as number) > (at[node] as number) ? 1 : 0);
+        index = feature[node] as number;
+      }
+      sum += at[node] as number;
+    }
+    return sum / ensembles.length;
+  };
+}
+
 /** Walks a tree by bins instead of values; about twice as fast, and the same by construction of the edges. */
 function binnedWalker(tree: Tree, features: BinnedFeatures): (row: number) => number {
   const { feature, at, left } = tree;

@@ -40,8 +40,10 @@ export interface FeatureState {
 
 export const WINDOW = 60;
 export const HEAD = 20;
-const MEANS = [5, 15, 30, 60] as const;
-const SLOPES = [15, 30, 60] as const;
+const MEANS: readonly number[] = [5, 15, 30, 60];
+const SLOPES: readonly number[] = [15, 30, 60];
+/** All windows are multiples of it. */
+const WINDOW_STEP = 5;
 /** Means, mean over 15 less the unit's own start, slopes. */
 const FEATURES_PER_CHANNEL = MEANS.length + 1 + SLOPES.length;
 /** Deviations are cut here, so that one wild reading moves no mean far. */
@@ -137,10 +139,12 @@ function channelFeatures(state: FeatureState, channel: number, out: Float64Array
       }
     }
     const reached = k + 1;
-    const meanSlot = MEANS.indexOf(reached as (typeof MEANS)[number]);
-    if (meanSlot >= 0) out[offset + meanSlot] = n > 0 ? sum / n : Number.NaN;
-    if (reached === 15) mean15 = n > 0 ? sum / n : Number.NaN;
-    const slopeSlot = SLOPES.indexOf(reached as (typeof SLOPES)[number]);
+    if (reached % WINDOW_STEP !== 0) continue;
+    const mean = n > 0 ? sum / n : Number.NaN;
+    const meanSlot = MEANS.indexOf(reached);
+    if (meanSlot >= 0) out[offset + meanSlot] = mean;
+    if (reached === 15) mean15 = mean;
+    const slopeSlot = SLOPES.indexOf(reached);
     if (slopeSlot >= 0) {
       const spread = n * sumKK - sumK * sumK;
       // k counts backwards, so a rising channel has a negative slope in k.

@@ -4,7 +4,7 @@ import { AppError } from '../../contract/kernel/errors.ts';
 import { DAY_MS } from '../../contract/kernel/time.ts';
 import type { Prediction, RemainingLife } from '../../contract/ports/findings.ts';
 import { compareSeverity } from '../../contract/ports/findings.ts';
-import { predictTrees } from './boosted-trees.ts';
+import { compileMean } from './boosted-trees.ts';
 import { intervalAt, probabilityOfEnd } from './calibration.ts';
 import type { FeatureState } from './features.ts';
 import { featureCount, featuresOf, HEAD, initFeatures, observe } from './features.ts';
@@ -66,11 +66,18 @@ export function neededColumns(model: FittedModelFile): string[] {
   return model.columns.filter((_, column) => used.has(column));
 }
 
+/** by model: its trees ready to walk. Models are few and live as long as the process. */
+const COMPILED = new WeakMap<FittedModelFile, (features: Float64Array) => number>();
+
 function estimateLife(model: FittedModelFile, state: FeatureState): LifeEstimate {
+  let mean = COMPILED.get(model);
+  if (!mean) {
+    mean = compileMean(model.committee);
+    COMPILED.set(model, mean);
+  }
   const features = new Float64Array(featureCount(model.plan));
   featuresOf(state, features);
-  const sum = model.committee.reduce((total, ensemble) => total + predictTrees(ensemble, features), 0);
-  const median = clampLife(sum / model.committee.length, model.horizon);
+  const median = clampLife(mean(features), model.horizon);
   const [lower, upper] = intervalAt(model.calibration, median, model.horizon);
   return { median, lower, upper };
 }
