@@ -5,7 +5,7 @@
 import type { BandState } from './alerts/bands.ts';
 import type { EpisodeState } from './alerts/episode.ts';
 import { type ContextState, initContext } from './detectors/context.ts';
-import type { MonitorState } from './detectors/signal-monitor.ts';
+import { type MonitorState, restartMonitor } from './detectors/signal-monitor.ts';
 import type { DevicePlan } from './plan.ts';
 
 /** Rises when old states can no longer be continued: such a device starts anew. */
@@ -35,6 +35,10 @@ export interface SignalState {
   /** Since when learning has been withheld, and for how many samples. */
   withheldSince: number | null;
   withheldSamples: number;
+  /** Steps up and down of a signal of an unknown device: one that only rises is a counter. */
+  last: number | null;
+  rises: number;
+  falls: number;
 }
 
 export interface PrognoserState {
@@ -111,6 +115,10 @@ export function startRecording(state: DeviceState): void {
     signal.band.points.length = 0;
     signal.withheldSince = null;
     signal.withheldSamples = 0;
-    for (const mode of Object.values(signal.modes)) mode.last = null;
+    signal.last = null;
+    for (const mode of Object.values(signal.modes)) {
+      mode.last = null;
+      restartMonitor(mode.monitor);
+    }
   }
 }

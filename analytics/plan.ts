@@ -1,5 +1,6 @@
 /** What scoring a device needs to know about its model, worked out once a model instead of once a sample. */
 import type { DeviceModel, FailureMode, SignalSpec } from '../contract/devices/device-model.ts';
+import { HOUR_MS } from '../contract/kernel/time.ts';
 import type { AlertPolicy } from './alerts/policy.ts';
 import { raiseThreshold } from './alerts/policy.ts';
 import type { ContextSpec } from './detectors/context.ts';
@@ -24,7 +25,7 @@ export interface DevicePlan {
   readonly modeSignal: string | undefined;
   readonly modes: readonly FailureMode[];
   readonly prognosers: readonly Prognoser<unknown>[];
-  /** Predictions are renewed every so many samples: each sample of a slow device, hourly for a fast one. */
+  /** Predictions are renewed every so many samples: each sample of a slow device, every three hours for a fast one. */
   readonly predictEverySamples: number;
   readonly intervalMs: number;
   /** Surprise from which a sample counts. */
@@ -35,7 +36,7 @@ export interface DevicePlan {
 const NOVELTY_WARMUP_ROWS = 100;
 /** A week at five minutes. */
 const ADOPT_AFTER_SAMPLES = 2_016;
-const PREDICT_EVERY_MS = 3_600_000;
+const PREDICT_EVERY_MS = 3 * HOUR_MS;
 
 /** Plan of a model of the catalogue. */
 export function planModel(

@@ -12,7 +12,13 @@ import { stableId } from './alerts/identity.ts';
 import { isDue } from './alerts/policy.ts';
 import { contextFeatures } from './detectors/context.ts';
 import type { DetectorInput } from './detectors/detector.ts';
-import { initMonitor, learnMonitor, type MonitorResult, scoreMonitor } from './detectors/signal-monitor.ts';
+import {
+  initMonitor,
+  learnMonitor,
+  type MonitorResult,
+  scoreMonitor,
+  teachMonitor,
+} from './detectors/signal-monitor.ts';
 import { contextOf, type DeviceState, type ModeState, type SignalState } from './device-state.ts';
 import {
   type Attribution,
@@ -86,7 +92,7 @@ export function scoreSample(state: DeviceState, plan: DevicePlan, sample: Sample
   state.samples++;
   const judged = judge(state, plan, sample);
   if (sample.healthy) {
-    for (const { mode, input, result } of judged) learnMonitor(mode.monitor, input, result, true);
+    for (const { mode, input, result } of judged) teachMonitor(mode.monitor, input, result);
     return { kind: 'scored', findings: [], values: judged.length, surprise: 0, novelty: 0 };
   }
   const predictions = prognose(state, plan, sample);
@@ -115,6 +121,7 @@ function judge(state: DeviceState, plan: DevicePlan, sample: SampleToScore): Jud
     }
     const signal = signalOf(state, signalPlan.name);
     if (!signal) continue;
+    if (!plan.model && countsOnly(signal, value)) continue;
     const mode = modeOf(state, signal, modeName, signalPlan);
     const input: DetectorInput = { at: sample.observedAt, value, context };
     const result = scoreMonitor(mode.monitor, input);
@@ -125,6 +132,20 @@ function judge(state: DeviceState, plan: DevicePlan, sample: SampleToScore): Jud
     judged.push({ plan: signalPlan, signal, mode, input, result });
   }
   return judged;
+}
+
+const COUNTER_RISES = 20;
+const COUNTER_FALL_SHARE = 0.01;
+
+/** Whether the signal of an unknown device only rises, apart from a reset now and then: mileage or hours, not a condition. */
+function countsOnly(signal: SignalState, value: number): boolean {
+  if (signal.last !== null && value > signal.last) signal.rises++;
+  if (signal.last !== null && value < signal.last) signal.falls++;
+  signal.last = value;
+  const counts = signal.rises >= COUNTER_RISES && signal.falls <= COUNTER_FALL_SHARE * signal.rises;
+  // What was seen before it was recognised says nothing either.
+  if (counts) for (const name of Object.keys(signal.modes)) delete signal.modes[name];
+  return counts;
 }
 
 function bandSlotMs(plan: DevicePlan): number {
@@ -156,7 +177,15 @@ function signalOf(state: DeviceState, name: string): SignalState | undefined {
     state.overflow++;
     return undefined;
   }
-  const signal: SignalState = { modes: {}, band: initBand(), withheldSince: null, withheldSamples: 0 };
+  const signal: SignalState = {
+    modes: {},
+    band: initBand(),
+    withheldSince: null,
+    withheldSamples: 0,
+    last: null,
+    rises: 0,
+    falls: 0,
+  };
   state.signals[name] = signal;
   return signal;
 }

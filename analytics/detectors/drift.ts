@@ -144,6 +144,20 @@ export function driftingSince(state: DriftState): number | undefined {
   return sum > 0 ? since : undefined;
 }
 
+/** Takes back what has added up and the block under way; the reference stays. */
+export function forgetDrift(state: DriftState): void {
+  resetBlock(state);
+  forgiveDrift(state);
+}
+
+/** Takes back what has added up; the block under way goes on. */
+export function forgiveDrift(state: DriftState): void {
+  state.up = 0;
+  state.down = 0;
+  state.ewma = 0;
+  state.quiet = 0;
+}
+
 function directionOf(state: DriftState): 'up' | 'down' {
   if (state.up !== state.down) return state.up > state.down ? 'up' : 'down';
   return state.ewma >= 0 ? 'up' : 'down';

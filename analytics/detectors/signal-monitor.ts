@@ -3,7 +3,7 @@
  * what adds up. A single-sample surprise must persist before it counts.
  */
 import { type DetectorInput, isPresent } from './detector.ts';
-import { type DriftParams, type DriftState, drift, driftingSince } from './drift.ts';
+import { type DriftParams, type DriftState, drift, driftingSince, forgetDrift, forgiveDrift } from './drift.ts';
 import { type NoveltyParams, type NoveltyState, novelty } from './novelty.ts';
 import {
   type SeasonalParams,
@@ -95,6 +95,18 @@ export function learnMonitor(
   // Rarity is counted over everything that was seen, odd or not.
   if (state.novelty) novelty.learn(state.novelty, input, true);
   seasonalResidual.learn(state.seasonal, input, trusted);
+}
+
+/** Learns a sample known to be healthy, however odd it looks. */
+export function teachMonitor(state: MonitorState, input: DetectorInput, result: MonitorResult | undefined): void {
+  forgiveDrift(state.drift);
+  learnMonitor(state, input, result, true);
+}
+
+/** Between two recordings: what is normal stays known, what has added up is history. */
+export function restartMonitor(state: MonitorState): void {
+  forgetDrift(state.drift);
+  state.recent.fill(0);
 }
 
 function persistedSurprise(recent: readonly number[], instant: number): number {
