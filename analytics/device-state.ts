@@ -63,7 +63,7 @@ export interface DeviceState {
   /** First intervals of a device that no catalogue describes; its rhythm is fixed once there are enough. */
   readonly intervals: number[];
   intervalMs: number | null;
-  /** Values in a signal or mode too many to remember. */
+  /** Values of a signal too many to remember. */
   overflow: number;
   context: ContextState | null;
   /** by signal */

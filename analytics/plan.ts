@@ -23,6 +23,8 @@ export interface DevicePlan {
   readonly planSignal: (name: string) => SignalPlan;
   readonly contexts: readonly ContextSpec[];
   readonly modeSignal: string | undefined;
+  /** Operating modes of the catalogue; a device may send any text, and each mode costs memory. */
+  readonly modeIds: ReadonlySet<string>;
   readonly modes: readonly FailureMode[];
   readonly prognosers: readonly Prognoser<unknown>[];
   /** Predictions are renewed every so many samples: each sample of a slow device, every three hours for a fast one. */
@@ -66,6 +68,7 @@ export function planModel(
     }),
     contexts: contexts.map(contextSpec),
     modeSignal: model.signals.find((signal) => signal.role === 'mode')?.name,
+    modeIds: new Set(model.modes.map((mode) => mode.id)),
     modes: model.failureModes,
     prognosers,
     predictEverySamples: Math.max(1, Math.round(PREDICT_EVERY_MS / model.intervalMs)),
@@ -89,6 +92,7 @@ export function planUnknown(modelId: string, intervalMs: number, policy: AlertPo
     planSignal: (name) => ({ name, unit: '', range: undefined, params }),
     contexts: [],
     modeSignal: undefined,
+    modeIds: new Set(),
     modes: [],
     prognosers: [],
     predictEverySamples: Number.MAX_SAFE_INTEGER,

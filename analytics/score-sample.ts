@@ -58,7 +58,6 @@ export interface SampleOutcome {
 }
 
 const MAX_SIGNALS = 200;
-const MAX_MODES = 8;
 const OTHER_MODE = 'other';
 /** Learning is withheld while a sample is this surprising: p = 0.001 lasting, p = 0.01 for drift. */
 const WITHHOLD_PERSISTED = 3;
@@ -109,8 +108,7 @@ function judge(state: DeviceState, plan: DevicePlan, sample: SampleToScore): Jud
     contextOf(state, plan),
     plan.contexts.map((spec) => numberOf(sample.signals[spec.name])),
   );
-  const modeValue = plan.modeSignal ? sample.signals[plan.modeSignal] : undefined;
-  const modeName = modeValue === undefined ? '' : String(modeValue);
+  const modeName = modeNameOf(plan, sample);
   const judged: Judged[] = [];
   for (const signalPlan of plansOf(state, plan, sample)) {
     const value = sample.signals[signalPlan.name];
@@ -122,7 +120,7 @@ function judge(state: DeviceState, plan: DevicePlan, sample: SampleToScore): Jud
     const signal = signalOf(state, signalPlan.name);
     if (!signal) continue;
     if (!plan.model && countsOnly(signal, value)) continue;
-    const mode = modeOf(state, signal, modeName, signalPlan);
+    const mode = modeOf(signal, modeName, signalPlan);
     const input: DetectorInput = { at: sample.observedAt, value, context };
     const result = scoreMonitor(mode.monitor, input);
     if (result) {
@@ -190,13 +188,16 @@ function signalOf(state: DeviceState, name: string): SignalState | undefined {
   return signal;
 }
 
-function modeOf(state: DeviceState, signal: SignalState, name: string, plan: SignalPlan): ModeState {
+/** The mode's name when the catalogue has it, '' when the sample names none, else one name for all others. */
+function modeNameOf(plan: DevicePlan, sample: SampleToScore): string {
+  const value = plan.modeSignal ? sample.signals[plan.modeSignal] : undefined;
+  if (value === undefined) return '';
+  return typeof value === 'string' && plan.modeIds.has(value) ? value : OTHER_MODE;
+}
+
+function modeOf(signal: SignalState, name: string, plan: SignalPlan): ModeState {
   const known = Object.hasOwn(signal.modes, name) ? signal.modes[name] : undefined;
   if (known) return known;
-  if (name !== OTHER_MODE && Object.keys(signal.modes).length >= MAX_MODES) {
-    state.overflow++;
-    return modeOf(state, signal, OTHER_MODE, plan);
-  }
   const mode: ModeState = { monitor: initMonitor(plan.params), last: null };
   signal.modes[name] = mode;
   return mode;

@@ -152,6 +152,17 @@ describe('values from the field', () => {
   });
 });
 
+describe('a device that sends modes of its own', () => {
+  it('does not make its state grow or break', () => {
+    const samples = [...fridge({ seed: 43, days: 5 })].map(({ at, signals }, i) => ({
+      at,
+      signals: { ...signals, mode: i % 3 === 0 ? '__proto__' : i % 3 === 1 ? `mode-${i}` : 'constructor' },
+    }));
+    const { state } = run(samples);
+    expect(Object.keys(state.signals.freezerTempC?.modes ?? {})).toEqual(['other']);
+  });
+});
+
 describe('a device that no catalogue describes', () => {
   function* sensor(days: number, shiftAt: number, shift: number): Generator<StreamSample> {
     const random = seededRandom(51);
@@ -179,6 +190,17 @@ describe('a device that no catalogue describes', () => {
     const alerts = alertsOf(run(sensor(40, 20, 25), { model: 'mystery' }).findings);
     expect(alerts.map((one) => one.kind)).toContain('alertCleared');
     expect(raised(alerts)).toHaveLength(1);
+  });
+
+  it('takes a signal that only rises for a counter', () => {
+    const samples = [...sensor(12, 99, 0)].map(({ at, signals }, i) => ({
+      at,
+      // It runs faster from one day on, and is reset once.
+      signals: { ...signals, hours: i < 2_000 ? i / 12 : i < 3_000 ? i : i - 3_000 },
+    }));
+    const { findings, state } = run(samples, { model: 'mystery' });
+    expect(findings).toEqual([]);
+    expect(state.signals.hours?.modes).toEqual({});
   });
 
   it('does not name an object member for a signal', () => {
