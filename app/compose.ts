@@ -4,6 +4,7 @@
  * before what it sends can be kept. Stop is the reverse: first no more input, then everything drains.
  */
 import { mkdirSync, readFileSync } from 'node:fs';
+import { createCheckpointStore } from '../api/checkpoints.ts';
 import { createApi } from '../api/create-api.ts';
 import { type Database, openDatabase } from '../api/db/database.ts';
 import { migrate } from '../api/db/migrate.ts';
@@ -16,7 +17,7 @@ import { type SeedFile, seedFile } from '../contract/kernel/seed.ts';
 import type { Clock, Logger, Readiness, Service } from '../contract/ports/services.ts';
 import type { Position } from '../contract/ports/telemetry-log.ts';
 import { createIngest } from '../ingest/create-ingest.ts';
-import { openSegmentLog } from '../ingest/log/segment-log.ts';
+import { openSegmentLog, type SegmentLog } from '../ingest/log/segment-log.ts';
 import { createRegistryWriter } from '../ingest/registry-writer.ts';
 import { createStoreWriter } from '../ingest/store-writer.ts';
 import { createAnalyticsHost } from './analytics-host.ts';
@@ -29,6 +30,7 @@ import { VERSION } from './version.ts';
 
 const MIB = 1024 * 1024;
 const FINDINGS_LOG_MAX_BYTES = 256 * MIB;
+const FINDINGS_SEGMENT_BYTES = 16 * MIB;
 
 export interface System extends Service {
   /** Facts of the last start, as the ready line prints them. */
@@ -52,7 +54,6 @@ export interface ComposeDeps {
 }
 
 export const systemClock: Clock = { now: () => Date.now() };
-
 const clock = systemClock;
 
 export function composeSystem(config: Config, deps: ComposeDeps): System {
@@ -64,30 +65,20 @@ export function composeSystem(config: Config, deps: ComposeDeps): System {
   }
   const { logger } = deps;
   const metrics = createMetrics();
+  const tools = { clock, logger, metrics };
   const paths = dataPaths(config.dataDir);
-  const database = openDatabase(config.databaseUrl ? { url: config.databaseUrl } : { embedded: paths.postgres }, {
-    logger,
-    clock,
-  });
-  const telemetryLog = openSegmentLog(
-    { directory: paths.telemetryLog, clock, logger, metrics },
-    { name: 'telemetry', maxBytes: config.logMaxMb * MIB, consumers: ['store', 'registry', 'analytics', 'sequence'] },
-  );
-  const findingsLog = openSegmentLog(
-    { directory: paths.findingsLog, clock, logger, metrics },
-    { name: 'findings', maxBytes: FINDINGS_LOG_MAX_BYTES, segmentBytes: 16 * MIB, consumers: ['desk'] },
-  );
-  const { log } = telemetryLog;
-  const store = createStore(config, paths.store, { clock, logger, metrics });
+  const database = openDatabase(config.databaseUrl ? { url: config.databaseUrl } : { embedded: paths.postgres }, tools);
+  const store = createStore(config, paths.store, tools);
   /** Started, in order; stopped in reverse. */
   const started: { name: string; service: Service }[] = [];
   let facts: ReadyFacts | undefined;
   let releaseLock: (() => void) | undefined;
   let stopped: Promise<void> | undefined;
 
-  async function begin(name: string, service: Service): Promise<void> {
-    await service.start();
-    started.push({ name, service });
+  async function begin<Part extends Service>(name: string, part: Part): Promise<Part> {
+    await part.start();
+    started.push({ name, service: part });
+    return part;
   }
 
   async function startAll(): Promise<void> {
@@ -95,36 +86,35 @@ export function composeSystem(config: Config, deps: ComposeDeps): System {
     prepareDataDir(config.dataDir);
     releaseLock = takeDataLock(paths.lock);
     const hmacKey = loadKey(paths.keys, 'device-secrets');
-    await Promise.all([
-      begin('store', store),
-      begin('telemetry log', telemetryLog),
-      begin('findings log', findingsLog),
-      startDatabase(),
-    ]);
-    await seedDatabase(hmacKey);
+    await Promise.all([begin('store', store), startDatabase(hmacKey)]);
+    const [telemetryLog, findingsLog] = await openLogs();
+    const { log } = telemetryLog;
 
     const directory = createDeviceDirectory(database, { hmacKey, clock });
-    const storeWriter = createStoreWriter({ log, store, clock, logger, metrics });
-    const passed = (position: Position) => storeWriter.passed(position);
-    const ingest = createIngest(
-      { log, directory, reader: store, passed, clock, logger, metrics },
-      { sequenceFile: paths.sequence },
-    );
+    const storeWriter = createStoreWriter({ log, store, ...tools });
+    const passed = (position: Position): Promise<void> => storeWriter.passed(position);
+    const ingest = createIngest({ log, directory, reader: store, passed, ...tools }, { sequenceFile: paths.sequence });
     await begin('ingest', ingest);
     await begin('store writer', storeWriter);
-    await begin(
-      'registry writer',
-      createRegistryWriter({ log, sink: createRegistrySink(database), clock, logger, metrics }),
-    );
+    const sink = createRegistrySink(database);
+    const registryWriter = await begin('registry writer', createRegistryWriter({ log, sink, ...tools }));
 
     const broker = createBroker(
-      { directory, deliver: ingest.deliver, clock, logger, metrics },
+      { directory, deliver: ingest.deliver, ...tools },
       { host: config.bind, port: config.mqttPort },
     );
     const analytics = createAnalyticsHost(
-      { log, findings: findingsLog.log, clock, logger, metrics, onDeath: deps.onFatal },
+      { log, findings: findingsLog.log, onDeath: deps.onFatal, ...tools },
       { databaseUrl: database.url(), logDirectory: paths.telemetryLog, prognosisModels: config.prognosisModels ?? {} },
     );
+    const readiness = async (): Promise<Record<string, Readiness>> => ({
+      sql: await answers(() => database.ping()),
+      store: await answers(() => store.ping()),
+      log: telemetryLog.readiness(),
+      storeWriter: storeWriter.readiness(),
+      registryWriter: registryWriter.readiness(),
+      analytics: analytics.readiness(),
+    });
     const api = createApi(
       {
         database,
@@ -135,12 +125,10 @@ export function composeSystem(config: Config, deps: ComposeDeps): System {
         storePassed: passed,
         live: (listener) => ingest.onAccepted(listener),
         broker,
-        readiness: () => readiness(analytics.readiness()),
+        readiness,
         renderMetrics: () => metrics.render(),
         version: VERSION,
-        clock,
-        logger,
-        metrics,
+        ...tools,
       },
       {
         host: config.bind,
@@ -160,26 +148,47 @@ export function composeSystem(config: Config, deps: ComposeDeps): System {
     };
   }
 
-  async function startDatabase(): Promise<void> {
+  async function startDatabase(hmacKey: Buffer): Promise<void> {
     await begin('database', database);
     await migrate(database);
-  }
-
-  async function seedDatabase(hmacKey: Buffer): Promise<void> {
     if (config.seedFile) await applySeed(database, readSeed(config.seedFile), { hmacKey }, clock);
     if (deps.seed) await applySeed(database, deps.seed, { hmacKey }, clock);
   }
 
-  async function readiness(analytics: Readiness): Promise<Record<string, Readiness>> {
-    return {
-      sql: await answers(() => database.ping()),
-      store: await answers(() => store.ping()),
-      analytics,
-    };
+  /** Followers that keep their own position must not take the entries of a replaced log for old ones. */
+  async function openLogs(): Promise<[telemetry: SegmentLog, findings: SegmentLog]> {
+    const [stored, scored, desked] = await Promise.all([
+      store.storedPosition(),
+      createCheckpointStore(database, 'analytics').position(),
+      createCheckpointStore(database, 'desk').position(),
+    ]);
+    const minFreeBytes = config.diskMinFreeMb * MIB;
+    const telemetry = openSegmentLog(
+      { directory: paths.telemetryLog, ...tools },
+      {
+        name: 'telemetry',
+        maxBytes: config.logMaxMb * MIB,
+        minFreeBytes,
+        minimumEnd: Math.max(stored ?? 0, scored),
+        consumers: ['store', 'registry', 'analytics', 'sequence'],
+      },
+    );
+    const findings = openSegmentLog(
+      { directory: paths.findingsLog, ...tools },
+      {
+        name: 'findings',
+        maxBytes: FINDINGS_LOG_MAX_BYTES,
+        segmentBytes: FINDINGS_SEGMENT_BYTES,
+        minFreeBytes,
+        minimumEnd: desked,
+        consumers: ['desk'],
+      },
+    );
+    return Promise.all([begin('telemetry log', telemetry), begin('findings log', findings)]);
   }
 
   async function stopAll(): Promise<void> {
-    for (const { name, service } of started.reverse()) {
+    for (const { name, service } of started.splice(0).reverse()) {
       await service
         .stop()
         .catch((error: unknown) => logger.error({ error: errorText(error) }, `${name} did not stop cleanly`));

@@ -65,6 +65,11 @@ export const SETTINGS = {
     z.coerce.number().int().min(16).default(2048),
     'Limit of the telemetry log, MiB',
   ),
+  diskMinFreeMb: setting(
+    'PRESAGE_DISK_MIN_FREE_MB',
+    z.coerce.number().int().min(0).default(512),
+    'Free disk space below which nothing is acknowledged, MiB',
+  ),
   seedFile: setting('PRESAGE_SEED_FILE', z.string().optional(), 'JSON file with tenants, users, devices to start with'),
   prognosisModels: setting(
     'PRESAGE_PROGNOSIS_MODELS',

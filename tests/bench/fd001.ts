@@ -17,7 +17,7 @@ import {
   drained,
   exportDevice,
   fitModel,
-  outcomeOf,
+  outcomesOf,
   readEngines,
   replay,
   startForRecording,
@@ -87,8 +87,10 @@ async function reportExport(): Promise<void> {
 
 async function reportTickets(): Promise<void> {
   const tickets = await allTickets(server);
-  const outcomes = await Promise.all(
-    judged.map((engine) => outcomeOf(server, deviceOf(engine.unit, 'engine-'), tickets)),
+  const outcomes = await outcomesOf(
+    server,
+    judged.map((engine) => deviceOf(engine.unit, 'engine-')),
+    tickets,
   );
   const leads = outcomes.flatMap((outcome) => outcome.leadCycles ?? []).sort((a, b) => a - b);
   const good = outcomes.filter((outcome) => outcome.tickets === 1 && (outcome.leadCycles ?? 0) >= 10);

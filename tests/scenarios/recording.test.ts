@@ -17,7 +17,7 @@ import {
   drained,
   exportDevice,
   fitModel,
-  outcomeOf,
+  outcomesOf,
   readEngines,
   replay,
   startForRecording,
@@ -84,8 +84,10 @@ describe.each(['embedded', 'influx'] as const)('a recording replayed into the %s
 
   it.runIf(available)('has exactly one ticket for nine of ten failing engines, at least ten cycles ahead', async () => {
     const tickets = await allTickets(server);
-    const outcomes = await Promise.all(
-      judged.map((engine) => outcomeOf(server, deviceOf(engine.unit, 'engine-'), tickets)),
+    const outcomes = await outcomesOf(
+      server,
+      judged.map((engine) => deviceOf(engine.unit, 'engine-')),
+      tickets,
     );
     const good = outcomes.filter(
       (outcome) => outcome.tickets === 1 && (outcome.leadCycles ?? 0) >= 10 && (outcome.leadSeconds ?? 0) > 0,

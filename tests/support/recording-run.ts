@@ -197,7 +197,7 @@ export interface EngineOutcome {
   readonly leadSeconds?: number;
 }
 
-export async function outcomeOf(
+async function outcomeOf(
   server: PresageProcess,
   device: string,
   tickets: readonly TicketSummary[],
@@ -213,6 +213,17 @@ export async function outcomeOf(
     leadCycles: Math.round((last.time - first.observedAt) / CYCLE_MS),
     leadSeconds: (last.receivedAt - first.createdAt) / 1_000,
   };
+}
+
+/** One after the other: a tenant may run few exports at once. */
+export async function outcomesOf(
+  server: PresageProcess,
+  devices: readonly string[],
+  tickets: readonly TicketSummary[],
+): Promise<EngineOutcome[]> {
+  const outcomes: EngineOutcome[] = [];
+  for (const device of devices) outcomes.push(await outcomeOf(server, device, tickets));
+  return outcomes;
 }
 
 /** Fits a model on the engines with the real command; returns its path. */
