@@ -88,6 +88,9 @@ interface Cached {
   dirty: boolean;
 }
 
+/** Gauges are renewed so often while there is work: in a worker each costs a message. */
+const REPORT_EVERY_MS = 1_000;
+
 export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsOptions> = {}): Analytics {
   const settings: AnalyticsOptions = { ...DEFAULT_ANALYTICS, ...options };
   const scorer = createDeviceScorer({
@@ -101,6 +104,7 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
   let position: Position = 0;
   let savedPosition: Position = 0;
   let savedAt = 0;
+  let reportedAt = 0;
   let entriesSinceSave = 0;
   let running = false;
   let loop: Promise<void> | undefined;
@@ -174,11 +178,12 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
     position = batch.next;
     entriesSinceSave += batch.entries.length;
     totals.busyMs += clock.now() - startedAt;
-    report();
+    if (clock.now() - reportedAt >= REPORT_EVERY_MS) report();
     return true;
   }
 
   function report(): void {
+    reportedAt = clock.now();
     metrics.gauge('presage_analytics_lag', 'Bytes of the telemetry log not scored yet', lag());
     metrics.gauge('presage_analytics_values', 'Values scored since start', totals.values);
     metrics.gauge(
@@ -208,6 +213,7 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
     savedAt = clock.now();
     entriesSinceSave = 0;
     evict();
+    report();
     for (const drain of drains.splice(0)) {
       if (drain.until <= savedPosition) drain.done();
       else drains.push(drain);
