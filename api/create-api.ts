@@ -253,6 +253,10 @@ async function buildApp(context: RouteContext, logger: Logger, options: ApiOptio
   registerProblems(app as never, logger);
   await registerPlugins(app, context, options);
   registerAuthentication(app as never, context.accounts);
+  app.addHook('onResponse', async (request, reply) => {
+    const labels = { method: request.method, status: String(reply.statusCode) };
+    context.metrics.count('presage_http_requests_total', 'Answers of the HTTP API', labels);
+  });
   registerRoutes(app, context);
   await registerPages(app);
   await app.ready();

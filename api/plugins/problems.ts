@@ -27,7 +27,7 @@ export function invalidField(path: string, message: string): AppError {
 export function problemOf(code: ErrorCode, requestId: string, detail?: string, errors?: FieldErrors): Problem {
   const { status, title, hint } = ERRORS[code];
   return {
-    type: `https://presage.dev/errors#${code.toLowerCase()}`,
+    type: `urn:presage:problem:${code}`,
     title,
     status,
     code,
