@@ -281,13 +281,16 @@ function stepAlerts(
   const ranked = rankModes(plan.modes, notable(evidence.held), plan.threshold);
   const alerts: Finding[] = [];
   let surprise = 0;
-  for (const faultKey of [...keys].sort()) {
-    const attribution = fresh.find((one) => one.faultKey === faultKey);
+  // What is unexplained comes last: it is inhibited once a known mode has opened.
+  const order = [...keys].sort((a, b) => Number(a === UNEXPLAINED) - Number(b === UNEXPLAINED) || (a < b ? -1 : 1));
+  for (const faultKey of order) {
+    const inhibited = faultKey === UNEXPLAINED && hasKnownOpen(state);
+    const attribution = inhibited ? undefined : fresh.find((one) => one.faultKey === faultKey);
     surprise = Math.max(surprise, attribution?.surprise ?? 0);
     const finding = stepKey(state, plan, sample, {
       faultKey,
       attribution,
-      held: held.find((one) => one.faultKey === faultKey),
+      held: inhibited ? undefined : held.find((one) => one.faultKey === faultKey),
       prediction: predictions.find((one) => one.prediction.faultKey === faultKey)?.prediction,
       ranked,
     });
@@ -298,6 +301,10 @@ function stepAlerts(
 
 function notable(evidence: readonly SignalEvidence[]): readonly SignalEvidence[] {
   return evidence.filter((one) => Math.abs(one.surprise) >= ORDINARY);
+}
+
+function hasKnownOpen(state: DeviceState): boolean {
+  return [...openKeys(state)].some((key) => key !== UNEXPLAINED);
 }
 
 function openKeys(state: DeviceState): ReadonlySet<string> {

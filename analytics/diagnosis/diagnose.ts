@@ -98,7 +98,7 @@ export interface Attribution {
 
 /**
  * Spreads the deviating signals over fault keys: first over the modes in `open` (an open episode keeps what it explains),
- * then over the likeliest mode that explains the most surprising signal left, and what nobody explains goes to
+ * then over the likeliest mode that explains the most surprising signal left, and so on; what nobody explains goes to
  * {@link UNEXPLAINED}. A signal counts for one key only, so one fault does not raise several alerts. While a known
  * failure mode is open, what else deviates is taken for its consequence: a second mode must be likely in view of all
  * signals, and nothing is called unexplained (inhibition).
@@ -121,11 +121,13 @@ export function attribute(
   for (const mode of openModes) give(mode);
   const likely = openModes.length > 0 ? likelyBeside(modes, evidence, threshold) : modes;
   const tried = new Set(openModes);
-  for (let round = 0; round < modes.length && left.length > 0; round++) {
-    const top = left.reduce((a, b) => (Math.abs(b.surprise) > Math.abs(a.surprise) ? b : a));
-    const candidates = likely.filter((mode) => !tried.has(mode) && explains(mode, top));
+  const strongestFirst = [...left].sort((a, b) => Math.abs(b.surprise) - Math.abs(a.surprise));
+  for (const top of strongestFirst) {
+    if (Math.abs(top.surprise) < MIN_SURPRISE) break;
+    const candidates = left.includes(top) ? likely.filter((mode) => !tried.has(mode) && explains(mode, top)) : [];
     const best = rankModes(candidates, left, threshold)[0];
-    if (!best || Math.abs(top.surprise) < MIN_SURPRISE) break;
+    // A signal that no mode explains must not keep the others from theirs.
+    if (!best) continue;
     tried.add(best.mode);
     give(best.mode);
   }

@@ -270,6 +270,11 @@ describe('diagnosis', () => {
     ]);
   });
 
+  it('is not kept from a mode by a stronger signal that no mode explains', () => {
+    const found = attribute(failureModes, new Set(), [...bearing, { signal: 'freezerTempC', surprise: 20 }], 5);
+    expect(found.map((one) => one.faultKey)).toEqual(['compressorBearingWear', UNEXPLAINED]);
+  });
+
   it('takes what deviates beside an open episode for its consequence', () => {
     const open = new Set(['compressorBearingWear']);
     const found = attribute(failureModes, open, [...bearing, { signal: 'freezerTempC', surprise: 6 }], 5);
