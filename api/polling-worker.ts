@@ -9,18 +9,19 @@ export interface PollingWorker extends Service {
 }
 
 /**
- * `workOnce` answers how long to sleep when nothing is due, or 0 to go on at once. Its errors are logged and retried
- * with the one retry policy.
+ * `workOnce` answers how long to sleep when nothing is due, or 0 to go on at once; it should end soon once `stopping`
+ * is aborted. Its errors are logged and retried with the one retry policy.
  */
 export function createPollingWorker(
   name: string,
   logger: Logger,
-  workOnce: () => Promise<number>,
+  workOnce: (stopping: AbortSignal) => Promise<number>,
   random: () => number = Math.random,
 ): PollingWorker {
   let running = false;
   let loop: Promise<void> = Promise.resolve();
   let woken = false;
+  let stopping = new AbortController();
   let wake: () => void = () => undefined;
 
   function sleep(ms: number): Promise<void> {
@@ -39,7 +40,7 @@ export function createPollingWorker(
       let sleepMs: number;
       woken = false;
       try {
-        sleepMs = await workOnce();
+        sleepMs = await workOnce(stopping.signal);
         failures = 0;
       } catch (error) {
         failures += 1;
@@ -58,10 +59,12 @@ export function createPollingWorker(
     async start() {
       if (running) return;
       running = true;
+      stopping = new AbortController();
       loop = run();
     },
     async stop() {
       running = false;
+      stopping.abort();
       wake();
       await loop;
     },

@@ -30,7 +30,8 @@ export function createPresence(database: Database, deps: { logger: Logger }, opt
   function see(ref: DeviceRef, at: number): void {
     const key = clientIdOf(ref);
     const known = seen.get(key);
-    if (!known || known.at < at) seen.set(key, { tenant: ref.tenant, device: ref.device, at });
+    if (!known) seen.set(key, { tenant: ref.tenant, device: ref.device, at });
+    else if (known.at < at) known.at = at;
   }
 
   async function flush(): Promise<void> {

@@ -43,7 +43,7 @@ type EvidenceRow = typeof ticketEvidence.$inferSelect;
 
 export function createEvidenceWorker(deps: EvidenceDeps, options: EvidenceOptions = {}): PollingWorker {
   const storeWaitMs = options.storeWaitMs ?? 15_000;
-  return createPollingWorker('evidence', deps.logger, async () => {
+  return createPollingWorker('evidence', deps.logger, async (stopping) => {
     const due = await deps.database.withSystem((tx) =>
       tx
         .select()
@@ -52,18 +52,19 @@ export function createEvidenceWorker(deps: EvidenceDeps, options: EvidenceOption
         .orderBy(asc(ticketEvidence.nextAt))
         .limit(BATCH),
     );
-    await Promise.all(due.map((row) => completeOne(row)));
+    await Promise.all(due.map((row) => completeOne(row, stopping)));
     return due.length === BATCH ? 0 : IDLE_MS;
   });
 
-  async function completeOne(row: EvidenceRow): Promise<void> {
+  async function completeOne(row: EvidenceRow, stopping: AbortSignal): Promise<void> {
     try {
-      await within(deps.storePassed(row.position), storeWaitMs);
+      await within(deps.storePassed(row.position), storeWaitMs, stopping);
       const open = evidenceSnapshot.parse({ ...JSON.parse(row.canonical), sha256: row.sha256 });
       const series = await readSeries(deps.reader, row, open);
       await pin(deps, row, { ...withoutHash(open), series, complete: true });
       deps.onPinned(row.tenant, row.ticketKey);
     } catch (error) {
+      if (stopping.aborted) return; // The next start goes on with it.
       deps.metrics.count('presage_evidence_retries_total', 'Tries to complete a ticket’s evidence that failed');
       deps.logger.warn({ error: errorText(error), ticket: row.ticketKey }, 'evidence is not complete yet');
       const attempts = row.attempts + 1;
@@ -152,15 +153,17 @@ async function pin(deps: EvidenceDeps, row: EvidenceRow, snapshot: Omit<Evidence
   });
 }
 
-/** @throws Error when it takes longer; what was begun goes on and its outcome is used by the next try. */
-async function within(work: Promise<void>, limitMs: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const limit = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`the telemetry store is more than ${limitMs} ms behind`)), limitMs);
+/** @throws Error when it takes longer, or when we are asked to stop; what was begun goes on, the next try uses it. */
+async function within(work: Promise<void>, limitMs: number, stopping: AbortSignal): Promise<void> {
+  const limit = AbortSignal.any([AbortSignal.timeout(limitMs), stopping]);
+  let onAbort: () => void = () => undefined;
+  const tooLate = new Promise<never>((_, reject) => {
+    onAbort = () => reject(new Error(`the telemetry store is more than ${limitMs} ms behind`));
+    limit.addEventListener('abort', onAbort, { once: true });
   });
   try {
-    await Promise.race([work, limit]);
+    await Promise.race([work, tooLate]);
   } finally {
-    clearTimeout(timer);
+    limit.removeEventListener('abort', onAbort);
   }
 }

@@ -371,6 +371,29 @@ describeOnDatabases('the desk', clock, (database) => {
       expect((await picture(database())).events).toEqual(['SC-26-000001 1 opened', 'SC-26-000001 2 evidencePinned']);
     });
 
+    it('does not hold up a stop while the store is behind', async () => {
+      const findings = memoryFindings();
+      findings.add(alertOf());
+      await followToEnd(findings);
+      let asked = false;
+      const worker = createEvidenceWorker({
+        ...deps,
+        database: database(),
+        reader: memoryTelemetry(),
+        storePassed() {
+          asked = true;
+          return new Promise(() => undefined);
+        },
+        onPinned: () => undefined,
+      });
+      await worker.start();
+      await waitFor('the question to the store', () => asked);
+      const startedAt = performance.now();
+      await worker.stop();
+      expect(performance.now() - startedAt).toBeLessThan(5_000);
+      expect((await readEvidence())?.attempts).toBe(0);
+    });
+
     it('is completed later when the store was away', async () => {
       const findings = memoryFindings();
       findings.add(alertOf());
