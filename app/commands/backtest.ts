@@ -2,6 +2,7 @@
 import { type Command, Option } from 'commander';
 import { backtestScore } from '../../analytics/evaluate/backtest-score.ts';
 import { PROFILES, type Profile } from '../../analytics/evaluate/row-scorer.ts';
+import { runCommand } from '../cli-support.ts';
 
 interface ScoreFlags {
   readonly in: string;
@@ -25,7 +26,7 @@ export function register(program: Command): void {
         .default('standard'),
     )
     .option('--json', 'print the summary as JSON')
-    .action(score);
+    .action(runCommand(score));
 }
 
 async function score(flags: ScoreFlags): Promise<void> {
