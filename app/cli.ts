@@ -4,6 +4,8 @@ import * as backtest from './commands/backtest.ts';
 import * as config from './commands/config.ts';
 import * as demo from './commands/demo.ts';
 import * as exportCommand from './commands/export.ts';
+import * as migrate from './commands/migrate.ts';
+import * as openapi from './commands/openapi.ts';
 import * as prognosis from './commands/prognosis.ts';
 import * as replay from './commands/replay.ts';
 import * as sim from './commands/sim.ts';
@@ -15,7 +17,8 @@ const program = new Command('presage')
   .version(VERSION)
   .showHelpAfterError();
 
-for (const command of [demo, up, sim, replay, backtest, prognosis, exportCommand, config]) command.register(program);
+for (const command of [demo, up, sim, replay, backtest, prognosis, exportCommand, migrate, openapi, config])
+  command.register(program);
 program
   .command('version')
   .description('print the version')

@@ -3,7 +3,7 @@
  * Start: database, logs, store, followers, desk and API, analytics, and the broker last, so that no device is answered
  * before what it sends can be kept. Stop is the reverse: first no more input, then everything drains.
  */
-import { mkdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { createCheckpointStore } from '../api/checkpoints.ts';
 import { createApi } from '../api/create-api.ts';
 import { type Database, openDatabase } from '../api/db/database.ts';
@@ -22,7 +22,7 @@ import { createRegistryWriter } from '../ingest/registry-writer.ts';
 import { createStoreWriter } from '../ingest/store-writer.ts';
 import { createAnalyticsHost } from './analytics-host.ts';
 import { type AppRole, type Config, dataPaths, ROLES } from './config.ts';
-import { takeDataLock } from './data-lock.ts';
+import { lockDataDir } from './data-lock.ts';
 import { loadKey } from './keys.ts';
 import { createMetrics } from './metrics.ts';
 import { createStore } from './store.ts';
@@ -83,8 +83,7 @@ export function composeSystem(config: Config, deps: ComposeDeps): System {
 
   async function startAll(): Promise<void> {
     const startedAt = performance.now();
-    prepareDataDir(config.dataDir);
-    releaseLock = takeDataLock(paths.lock);
+    releaseLock = lockDataDir(config.dataDir);
     const hmacKey = loadKey(paths.keys, 'device-secrets');
     await Promise.all([begin('store', store), startDatabase(hmacKey)]);
     const [telemetryLog, findingsLog] = await openLogs();
@@ -217,6 +216,39 @@ export function composeSystem(config: Config, deps: ComposeDeps): System {
   };
 }
 
+/** The API's OpenAPI document; nothing is opened for it. */
+export function describeApi(logger: Logger): Promise<object> {
+  const tools = { clock, logger, metrics: createMetrics() };
+  const nothing = (): never => {
+    throw new AppError('NOT_READY', 'the API is only described');
+  };
+  const database = openDatabase({ url: 'postgresql://nobody@localhost/nothing' }, tools);
+  const reader = { series: nothing, latest: nothing, export: nothing, hasMessage: nothing };
+  const log = {
+    read: nothing,
+    end: nothing,
+    start: nothing,
+    committed: nothing,
+    commit: nothing,
+    lagBytes: nothing,
+    onDurable: nothing,
+  };
+  return createApi({
+    database,
+    directory: { invalidate: nothing },
+    hmacKey: Buffer.alloc(0),
+    reader,
+    findings: log,
+    storePassed: nothing,
+    live: nothing,
+    broker: { onPresence: nothing, disconnect: nothing },
+    readiness: nothing,
+    renderMetrics: nothing,
+    version: VERSION,
+    ...tools,
+  }).openapi();
+}
+
 async function answers(ping: () => Promise<void>): Promise<Readiness> {
   try {
     await ping();
@@ -224,11 +256,6 @@ async function answers(ping: () => Promise<void>): Promise<Readiness> {
   } catch (error) {
     return { ok: false, detail: errorText(error) };
   }
-}
-
-/** Closed to others. Run by root it must let the embedded PostgreSQL's own user pass through to its sub-folder. */
-function prepareDataDir(dataDir: string): void {
-  mkdirSync(dataDir, { recursive: true, mode: process.getuid?.() === 0 ? 0o711 : 0o700 });
 }
 
 /** @throws AppError CONFIG_INVALID naming each bad field */

@@ -209,7 +209,6 @@ export function describeConfig(
 /** Places inside the data directory. */
 export function dataPaths(dataDir: string) {
   return {
-    lock: join(dataDir, 'presage.lock'),
     keys: join(dataDir, 'keys'),
     postgres: join(dataDir, 'postgres'),
     telemetryLog: join(dataDir, 'log', 'telemetry'),

@@ -3,12 +3,22 @@
  * killed process is recognised and taken over, and a live holder is never robbed (a pid may have been given to another).
  */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { AppError } from '../contract/kernel/errors.ts';
 
 const holder = z.object({ pid: z.number().int(), startedAt: z.string() });
 type Holder = z.infer<typeof holder>;
+
+/**
+ * Makes the data directory, closed to others, and takes its lock. Returns how to give it back.
+ * Run by root it must let the embedded PostgreSQL's own user pass through to its sub-folder.
+ * @throws AppError DATA_DIR_LOCKED naming the holder
+ */
+export function lockDataDir(dataDir: string): () => void {
+  mkdirSync(dataDir, { recursive: true, mode: process.getuid?.() === 0 ? 0o711 : 0o700 });
+  return takeDataLock(join(dataDir, 'presage.lock'));
+}
 
 /** Takes the lock. Returns how to give it back. @throws AppError DATA_DIR_LOCKED naming the holder */
 export function takeDataLock(path: string): () => void {
