@@ -60,7 +60,9 @@ async function reportThroughput({ broker }: PresageProcess, window: number): Pro
     await bare.close();
     const durable = await run(Number(new URL(broker).port));
     if (durable.acknowledged !== durable.sent)
-      throw new Error(`${durable.sent - durable.acknowledged} messages were not acknowledged`);
+      throw new Error(
+        `${durable.sent - durable.acknowledged} messages were not acknowledged, ${durable.closed} connections closed:\n${server.log()}`,
+      );
     bareRates.push(baseline.perSecond);
     durableRates.push(durable.perSecond);
     ratios.push(durable.perSecond / baseline.perSecond);

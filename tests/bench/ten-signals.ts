@@ -1,7 +1,9 @@
 /** Payload of the benches: one sample of ten signals of a refrigerator, about 300 bytes. */
+import { randomBytes } from 'node:crypto';
 import type { BuildPayload } from './swarm.ts';
 
-const boot = `b${process.pid}-${Math.floor(performance.timeOrigin).toString(36)}`;
+/** New for each swarm: every swarm counts from 1. */
+const boot = `b${randomBytes(6).toString('hex')}`;
 
 export const tenSignals: BuildPayload = (connection, sequence) => {
   // Cheap and never the same twice, so that neither side profits from repetition.

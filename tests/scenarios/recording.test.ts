@@ -23,7 +23,7 @@ import {
   startForRecording,
 } from '../support/recording-run.ts';
 
-const RECORDING = new URL('../fixtures/cmapss/train_FD001_engines_1-24.txt.gz', import.meta.url).pathname;
+const RECORDING = new URL('../fixtures/cmapss/train_FD001_units_1-24.txt.gz', import.meta.url).pathname;
 const TRAIN_UNTIL = 14;
 const engines = readEngines(RECORDING);
 const judged = engines.filter((engine) => engine.unit > TRAIN_UNTIL);
