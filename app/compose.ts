@@ -4,6 +4,7 @@
  * before what it sends can be kept. Stop is the reverse: first no more input, then everything drains.
  */
 import { readFileSync } from 'node:fs';
+import { type FirstDoor, openFirstDoor } from '../api/accounts/first-start.ts';
 import { createCheckpointStore } from '../api/checkpoints.ts';
 import { createApi } from '../api/create-api.ts';
 import { type Database, openDatabase } from '../api/db/database.ts';
@@ -35,6 +36,8 @@ const FINDINGS_SEGMENT_BYTES = 16 * MIB;
 export interface System extends Service {
   /** Facts of the last start, as the ready line prints them. */
   ready(): ReadyFacts;
+  /** How the owner of a new installation comes in, while nobody else can let him in. */
+  firstDoor(): (FirstDoor & { readonly url: string }) | undefined;
   readonly database: Database;
 }
 
@@ -72,6 +75,7 @@ export function composeSystem(config: Config, deps: ComposeDeps): System {
   /** Started, in order; stopped in reverse. */
   const started: { name: string; service: Service }[] = [];
   let facts: ReadyFacts | undefined;
+  let firstDoor: (FirstDoor & { url: string }) | undefined;
   let releaseLock: (() => void) | undefined;
   let stopped: Promise<void> | undefined;
 
@@ -85,7 +89,7 @@ export function composeSystem(config: Config, deps: ComposeDeps): System {
     const startedAt = performance.now();
     releaseLock = lockDataDir(config.dataDir);
     const hmacKey = loadKey(paths.keys, 'device-secrets');
-    await Promise.all([begin('store', store), startDatabase(hmacKey)]);
+    const [, door] = await Promise.all([begin('store', store), startDatabase(hmacKey)]);
     const [telemetryLog, findingsLog] = await openLogs();
     const { log } = telemetryLog;
 
@@ -140,6 +144,7 @@ export function composeSystem(config: Config, deps: ComposeDeps): System {
     await begin('analytics', analytics);
     log.onDurable(() => analytics.grown());
     await begin('broker', broker);
+    firstDoor = door && { ...door, url: `${api.publicUrl()}/#link=${door.link}` };
     facts = {
       roles: config.roles,
       ports: { http: api.ports().http, mqtt: broker.ports().mqtt ?? 0 },
@@ -147,11 +152,12 @@ export function composeSystem(config: Config, deps: ComposeDeps): System {
     };
   }
 
-  async function startDatabase(hmacKey: Buffer): Promise<void> {
+  async function startDatabase(hmacKey: Buffer): Promise<FirstDoor | undefined> {
     await begin('database', database);
     await migrate(database);
     if (config.seedFile) await applySeed(database, readSeed(config.seedFile), { hmacKey }, clock);
     if (deps.seed) await applySeed(database, deps.seed, { hmacKey }, clock);
+    return openFirstDoor(database, clock);
   }
 
   /** Followers that keep their own position must not take the entries of a replaced log for old ones. */
@@ -213,6 +219,7 @@ export function composeSystem(config: Config, deps: ComposeDeps): System {
       if (!facts) throw new AppError('NOT_READY', 'the system has not been started');
       return facts;
     },
+    firstDoor: () => firstDoor,
   };
 }
 

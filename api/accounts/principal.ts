@@ -36,7 +36,7 @@ export function requireAct(principal: Principal, act: Act): void {
 /** A session ends after this, however busy it is … */
 export const SESSION_LIFE_MS = 7 * DAY_MS;
 /** … and after this without a request. */
-const SESSION_IDLE_MS = DAY_MS;
+export const SESSION_IDLE_MS = DAY_MS;
 /** Last-use times are written at most this often. */
 const TOUCH_MS = MINUTE_MS;
 

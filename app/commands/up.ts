@@ -1,7 +1,10 @@
-/** `presage up`: run until SIGTERM or SIGINT. Prints one JSON line on stdout when ready. */
+/**
+ * `presage up`: run until SIGTERM or SIGINT. Prints one JSON line on stdout when ready, and after it, in a new
+ * installation, a second one with the owner's link.
+ */
 import type { Command } from 'commander';
 import { configFrom, createLogger, onStopSignal, runCommand, withConfigFlags } from '../cli-support.ts';
-import { composeSystem } from '../compose.ts';
+import { composeSystem, type System } from '../compose.ts';
 
 export function register(program: Command): void {
   withConfigFlags(program.command('up').description('run Presage')).action(
@@ -18,6 +21,16 @@ export function register(program: Command): void {
       onStopSignal(() => system.stop());
       await system.start();
       process.stdout.write(`${JSON.stringify({ event: 'ready', pid: process.pid, ...system.ready() })}\n`);
+      const door = system.firstDoor();
+      if (door) welcome(door);
     }),
   );
+}
+
+/** For people on stderr, for programs on stdout. Nowhere else: whoever reads it becomes administrator. */
+function welcome({ tenant, user, url }: NonNullable<ReturnType<System['firstDoor']>>): void {
+  process.stderr.write(
+    `\n  Nobody can sign in to tenant "${tenant}" yet. Open this link as ${user}; it works once, within a day:\n  ${url}\n\n`,
+  );
+  process.stdout.write(`${JSON.stringify({ event: 'ownerLink', tenant, user, url })}\n`);
 }

@@ -29,6 +29,8 @@ export interface PresageProcess {
   readonly startMs: number;
   /** Everything written to stderr since the last start, at most 64 KiB of its end. */
   log(): string;
+  /** Lines on stdout after the ready line of the last start. */
+  output(): readonly string[];
   /** SIGKILL, then waits for the exit. */
   kill(): Promise<void>;
   /** Starts again on the same directory and ports. */
@@ -40,7 +42,8 @@ export interface PresageProcess {
 }
 
 export interface ProcessOptions {
-  readonly seed: SeedFile;
+  /** Without it, a start as a new user meets it. */
+  readonly seed?: SeedFile;
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -49,12 +52,12 @@ export async function startPresage(options: ProcessOptions): Promise<PresageProc
   // Run by root, the embedded PostgreSQL's own user must be able to pass through.
   chmodSync(directory, 0o711);
   const seedPath = join(directory, 'seed.json');
-  writeFileSync(seedPath, JSON.stringify(options.seed));
+  if (options.seed) writeFileSync(seedPath, JSON.stringify(options.seed));
   const ports = { http: await freePort(), mqtt: await freePort() };
   const env = {
     ...process.env,
     PRESAGE_DATA_DIR: join(directory, 'data'),
-    PRESAGE_SEED_FILE: seedPath,
+    ...(options.seed ? { PRESAGE_SEED_FILE: seedPath } : {}),
     PRESAGE_HTTP_PORT: String(ports.http),
     PRESAGE_MQTT_PORT: String(ports.mqtt),
     PRESAGE_LOG_LEVEL: 'warn',
@@ -78,6 +81,7 @@ export async function startPresage(options: ProcessOptions): Promise<PresageProc
       return last.startMs;
     },
     log: () => last.log(),
+    output: () => last.output,
     async kill() {
       if (!running) return;
       const exited = once(running.child, 'exit');
@@ -114,6 +118,7 @@ interface Running {
   readonly child: ChildProcess;
   readonly ready: ReadyLine;
   readonly startMs: number;
+  readonly output: string[];
   log(): string;
 }
 
@@ -124,14 +129,20 @@ async function spawnPresage(env: NodeJS.ProcessEnv): Promise<Running> {
   child.stderr.on('data', (chunk: Buffer) => {
     log = (log + chunk.toString()).slice(-65_536);
   });
+  const output: string[] = [];
   const lines = createInterface({ input: child.stdout });
   const ready = await new Promise<ReadyLine>((resolve, reject) => {
-    lines.once('line', (line) => resolve(readyLine.parse(JSON.parse(line))));
+    let isFirst = true;
+    lines.on('line', (line) => {
+      if (isFirst) resolve(readyLine.parse(JSON.parse(line)));
+      else output.push(line);
+      isFirst = false;
+    });
     child.once('exit', (code, signal) =>
       reject(new Error(`presage ended before it was ready (${code ?? signal}):\n${log}`)),
     );
   });
-  return { child, ready, startMs: performance.now() - startedAt, log: () => log };
+  return { child, ready, startMs: performance.now() - startedAt, output, log: () => log };
 }
 
 /** A port that was free a moment ago; fixed, so that devices find a restarted server again. */
