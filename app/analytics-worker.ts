@@ -1,5 +1,6 @@
 /** The analytics worker thread: reads the log's segment files, scores, and sends findings to the event loop's log. */
 import { readFileSync } from 'node:fs';
+import { setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { createAnalytics } from '../analytics/create-analytics.ts';
 import { createFittedPrognoser } from '../analytics/prognosis/fitted-model.ts';
@@ -17,11 +18,18 @@ import { openSegmentLogReader } from '../ingest/log/segment-reader.ts';
 import type { AnalyticsWorkerData, FromWorker, ToWorker } from './analytics-protocol.ts';
 
 const STATS_EVERY_MS = 500;
+const ANALYTICS_NICENESS = 10;
 /** The worker asks for one state at a time and saves in one transaction. */
 const SQL_CONNECTIONS = 2;
 
 if (!parentPort) throw new Error('analytics-worker.ts runs as a worker thread only');
 const port = parentPort;
+try {
+  // Acknowledgements come first: on Linux this lowers the calling thread alone. Scoring may lag in a burst; the log holds.
+  if (process.platform === 'linux') setPriority(ANALYTICS_NICENESS);
+} catch {
+  // Not allowed here: then analytics competes on equal terms.
+}
 const setup = workerData as AnalyticsWorkerData;
 const send = (message: FromWorker): void => port.postMessage(message);
 

@@ -89,9 +89,7 @@ describe.each(['embedded', 'influx'] as const)('a recording replayed into the %s
       judged.map((engine) => deviceOf(engine.unit, 'engine-')),
       tickets,
     );
-    const good = outcomes.filter(
-      (outcome) => outcome.tickets === 1 && (outcome.leadCycles ?? 0) >= 10 && (outcome.leadSeconds ?? 0) > 0,
-    );
+    const good = outcomes.filter((outcome) => outcome.tickets === 1 && (outcome.leadCycles ?? 0) >= 10);
     expect(good.length, JSON.stringify(outcomes)).toBeGreaterThanOrEqual(Math.floor(judged.length * 0.9));
     expect(outcomes.filter((outcome) => outcome.tickets > 1)).toEqual([]);
   });
