@@ -104,7 +104,14 @@ export function composeSystem(config: Config, deps: ComposeDeps): System {
 
     const broker = createBroker(
       { directory, deliver: ingest.deliver, ...tools },
-      { host: config.bind, port: config.mqttPort },
+      {
+        host: config.bind,
+        port: config.mqttPort,
+        deviceMessagesPerS: config.deviceMessagesPerS,
+        deviceMessagesBurst: 5 * config.deviceMessagesPerS,
+        tenantMessagesPerS: config.tenantMessagesPerS,
+        maxConnectionsPerAddress: config.connectionsPerAddress,
+      },
     );
     const analytics = createAnalyticsHost(
       { log, findings: findingsLog.log, onDeath: deps.onFatal, ...tools },

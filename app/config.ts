@@ -40,6 +40,21 @@ export const SETTINGS = {
   bind: setting('PRESAGE_BIND', z.string().min(1).default('127.0.0.1'), 'Address to listen on'),
   httpPort: setting('PRESAGE_HTTP_PORT', port.default(8080), 'HTTP port; 0 takes a free one'),
   mqttPort: setting('PRESAGE_MQTT_PORT', port.default(1883), 'MQTT port; 0 takes a free one'),
+  deviceMessagesPerS: setting(
+    'PRESAGE_DEVICE_MESSAGES_PER_S',
+    z.coerce.number().positive().default(50),
+    'Messages a second that one device may send over MQTT; five times as many at once',
+  ),
+  tenantMessagesPerS: setting(
+    'PRESAGE_TENANT_MESSAGES_PER_S',
+    z.coerce.number().positive().default(10_000),
+    'Messages a second that all devices of a tenant may send over MQTT',
+  ),
+  connectionsPerAddress: setting(
+    'PRESAGE_MQTT_CONNECTIONS_PER_ADDRESS',
+    z.coerce.number().int().positive().default(5_000),
+    'MQTT connections from one address; raise it behind a load balancer',
+  ),
   roles: setting(
     'PRESAGE_ROLES',
     list.pipe(z.array(z.enum(ROLES)).min(1)).default([...ROLES]),

@@ -2,7 +2,9 @@
 import type { Duplex } from 'node:stream';
 import type { DeviceRef } from '../contract/kernel/ids.ts';
 import type { RegisteredDevice } from '../contract/ports/broker.ts';
+import { type Bucket, newBucket } from './bucket.ts';
 import type { ParserGate } from './guard-parser.ts';
+import type { DeviceBudget } from './limits.ts';
 import type { LoginVerdict } from './login.ts';
 import type { TopicRules } from './topic-rules.ts';
 
@@ -16,6 +18,10 @@ export interface Connection {
   /** Who it is, and what it may do: once the secret was right. */
   device: RegisteredDevice | undefined;
   rules: TopicRules | undefined;
+  /** What its device may still send: once the secret was right. */
+  budget: DeviceBudget | undefined;
+  /** What it may still send besides publishes. */
+  readonly controls: Bucket;
   /** Epoch ms of the login. */
   connectedAt: number | undefined;
   /** Set as soon as Aedes has taken the stream over. */
@@ -37,6 +43,8 @@ export function newConnection(stream: Duplex, remoteAddress: string): Connection
     ref: undefined,
     device: undefined,
     rules: undefined,
+    budget: undefined,
+    controls: newBucket(),
     connectedAt: undefined,
     gate: undefined,
     loggedIn: false,

@@ -5,19 +5,23 @@
  */
 import type { Duplex } from 'node:stream';
 import { Aedes, type Client } from 'aedes';
+import type { Packet } from 'mqtt-packet';
 import { AppError, type ErrorCode, errorText } from '../contract/kernel/errors.ts';
 import { clientIdOf, type DeviceRef } from '../contract/kernel/ids.ts';
 import type { DeliverPublish, DeviceDirectory } from '../contract/ports/broker.ts';
 import type { Clock, Logger, Metrics, Service } from '../contract/ports/services.ts';
 import { asAppError, reasonOf, refusalOf } from './aedes-errors.ts';
+import { tryBook } from './bucket.ts';
 import { closeStreams } from './close-streams.ts';
 import { type Connection, newConnection } from './connection.ts';
 import { createDoorLog } from './door-log.ts';
 import { createDownlink, type PublishTo } from './downlink.ts';
 import { guardParser, type PacketParser } from './guard-parser.ts';
+import { createAddressLimit, createDeviceLimits } from './limits.ts';
 import { type ConnectFields, judgeLogin, type Refused, refuse } from './login.ts';
 import { unbreakableLogger, unbreakableMetrics } from './never-throw.ts';
 import { type BrokerOptions, DEFAULT_BROKER_OPTIONS } from './options.ts';
+import { createPacer } from './pacer.ts';
 import { type ConnectionInfo, createPresence, type PresenceListener } from './presence.ts';
 import { createRetainedStore } from './retained-store.ts';
 import { createSessionlessPersistence } from './sessionless-persistence.ts';
@@ -50,6 +54,8 @@ export interface BrokerStats {
   readonly retained: number;
   readonly retainedBytes: number;
   readonly takeovers: number;
+  /** Publishes that had to wait because of a limit. */
+  readonly throttled: number;
   readonly logLinesSuppressed: number;
 }
 
@@ -77,6 +83,15 @@ const CLOSE_GRACE_MS = 500;
 
 /** Private parts of Aedes' client that we use; guard-parser.ts checks that they are there. */
 type ClientInternals = Client & { readonly _parser: PacketParser };
+
+/** For limits: a wall clock that is set must not open or close the door. */
+const monotonicMs = (): number => performance.now();
+
+/** What a packet costs of the budget for control packets. */
+function costOf(packet: Packet): number {
+  if (packet.cmd === 'subscribe') return packet.subscriptions.length;
+  return packet.cmd === 'unsubscribe' ? packet.unsubscriptions.length : 1;
+}
 
 export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOptions> = {}): Broker {
   const { directory, deliver, clock } = needs;
@@ -174,7 +189,11 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
     logger.error({ error: errorText(error) }, 'the MQTT broker reported an error'),
   );
 
-  const uplink = createUplink({ directory, deliver, clock, door, traffic });
+  const limits = createDeviceLimits(options, traffic.budgetForgotten);
+  const addresses = createAddressLimit(options.maxConnectionsPerAddress);
+  const controlPace = { perSecond: options.controlPacketsPerS, burst: options.controlPacketsBurst };
+  const pacer = createPacer(limits, monotonicMs, { waits: traffic.throttled, floods: closeFlood });
+  const uplink = createUplink({ directory, deliver, clock, door, traffic, pacer });
   const publishTo = createDownlink({ aedes, bus, presence, retained }, options);
 
   function known(client: Client): Connection {
@@ -212,6 +231,12 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
     try {
       const device = await directory.authenticate(verdict.ref, verdict.secret);
       if (!device) return refuse('MQTT_CREDENTIALS', 'badCredentials', 'unknown, blocked, or the secret is wrong');
+      // Only who has the secret is counted: others could use up the logins of a device that is not theirs.
+      const budget = limits.budgetOf(verdict.ref);
+      if (!limits.login(budget, monotonicMs())) {
+        return refuse('MQTT_RATE', 'unavailable', `more than ${options.loginsPerMinute} logins a minute`);
+      }
+      connection.budget = budget;
       connection.device = device;
       connection.rules = topicRulesOf(verdict.ref);
       return undefined;
@@ -238,10 +263,31 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
     if (connection && reason) door.refuse(connection, reason, error.message);
   }
 
+  function closeFlood(connection: Connection, overMs: number): void {
+    const detail = `over ${options.deviceMessagesPerS} messages/s for ${Math.round(overMs / 1_000)} s`;
+    door.refuse(connection, 'MQTT_RATE', detail);
+    connection.stream.destroy();
+  }
+
+  /** Counts what is not a publish. Answers cannot be held back as with publishes, so too many end the connection. */
+  function countControl(connection: Connection, packet: Packet): void {
+    if (packet.cmd === 'publish' || packet.cmd === 'puback') return;
+    if (tryBook(connection.controls, controlPace, monotonicMs(), costOf(packet))) return;
+    throw new AppError('MQTT_RATE', `more than ${controlPace.perSecond} control packets or filters a second`);
+  }
+
+  /** Why there is no room for a connection. */
+  function fullFor(remoteAddress: string): string | undefined {
+    if (stopping || connections.size >= options.maxConnections) return `${connections.size} connections are open`;
+    if (addresses.enter(remoteAddress)) return undefined;
+    return `${options.maxConnectionsPerAddress} connections of this address are open`;
+  }
+
   function accept(stream: Duplex, remoteAddress: string): void {
     const connection = newConnection(stream, remoteAddress);
-    if (stopping || connections.size >= options.maxConnections) {
-      door.refuse(connection, 'MQTT_CONNECTION_LIMIT', `${connections.size} connections are open`);
+    const full = fullFor(remoteAddress);
+    if (full) {
+      door.refuse(connection, 'MQTT_CONNECTION_LIMIT', full);
       stream.on('error', () => {}); // It is being thrown away; how it broke does not matter.
       stream.destroy();
       return;
@@ -256,6 +302,8 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
     }, options.loginTimeoutMs);
     stream.once('close', () => {
       clearTimeout(loginTimer);
+      pacer.drop(connection);
+      addresses.leave(remoteAddress);
       connections.delete(connection);
       presence.leave(connection);
       traffic.connected(presence.size());
@@ -265,7 +313,8 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
     connection.gate = guardParser(client._parser, {
       limitBytes: () => (connection.loggedIn ? options.maxPacketBytes : options.maxPacketBytesBeforeLogin),
       onOversize: (bytes) => end('MQTT_PACKET_SIZE', `a packet of ${bytes} bytes`),
-      onThrow: (error) => end('MQTT_PROTOCOL', errorText(error)),
+      onPacket: (packet) => countControl(connection, packet),
+      onThrow: (error) => end(error instanceof AppError ? error.code : 'MQTT_PROTOCOL', errorText(error)),
     });
   }
 
@@ -279,6 +328,8 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
   async function stop(): Promise<void> {
     for (const listener of listeners) listener.stop();
     stopping = true;
+    // What waits for its turn was not acknowledged and is sent again.
+    for (const connection of connections) pacer.drop(connection);
     const left = await traffic.idle(options.stopTimeoutMs);
     if (left > 0) logger.warn({ unacknowledged: left }, 'stopped with publishes that were not acknowledged');
     await closeStreams(

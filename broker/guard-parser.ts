@@ -1,8 +1,9 @@
 /**
- * Guards what goes into a client's parser. The size guard: mqtt-packet has no limit of its own and would gather up to 256 MiB for one packet, also for somebody
- * who has not logged in. It wraps two methods of the client's parser, one of them private; versions are pinned, and a
+ * Guards what goes into a client's parser. The size guard: mqtt-packet has no limit of its own and would gather up to
+ * 256 MiB for one packet, also for somebody who has not logged in. It wraps two methods of the client's parser, one of them private; versions are pinned, and a
  * parser without them is refused, so that an update cannot take the guard away unnoticed. The gate: see `ParserGate`.
  */
+import type { Packet } from 'mqtt-packet';
 import { AppError } from '../contract/kernel/errors.ts';
 
 /** What Node reads from a socket at a time. */
@@ -14,12 +15,15 @@ export interface PacketParser {
   /** Reads the remaining length (MQTT 3.1.1, 2.2.3); true once it is complete. */
   _parseLength(): boolean;
   parse(bytes: Buffer): number;
+  prependListener(event: 'packet', listener: (packet: Packet) => void): unknown;
 }
 
 export interface ParserGuard {
   /** Largest remaining length at this moment. */
   limitBytes(): number;
   onOversize(bytes: number): void;
+  /** Sees each packet before Aedes does. What it throws goes to `onThrow`, and this packet and all after it nowhere. */
+  onPacket(packet: Packet): void;
   /** Anything thrown while packets are read and handled; without this it would end the process. */
   onThrow(error: unknown): void;
 }
@@ -46,6 +50,7 @@ export function guardParser(parser: PacketParser, guard: ParserGuard): ParserGat
     guard.onOversize(parser.packet.length);
     return false;
   };
+  parser.prependListener('packet', (packet) => guard.onPacket(packet));
   let held: Buffer[] | undefined;
   parser.parse = function guardedParse(bytes) {
     if (held) return keep(held, bytes, guard);

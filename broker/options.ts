@@ -7,6 +7,8 @@ export interface BrokerOptions {
   readonly port: number;
   /** Open sockets, before and after login. About 20 KB each. */
   readonly maxConnections: number;
+  /** Of these, from one address (IPv6: one /64). A quarter: a whole site behind one router, but not everything. */
+  readonly maxConnectionsPerAddress: number;
   /** From the first byte of TCP to the CONNACK. Silent sockets and slow CONNECTs end here. */
   readonly loginTimeoutMs: number;
   /** How long a socket may refuse to take bytes before it is closed. Aedes' own 60 s would hold commands that long. */
@@ -20,6 +22,22 @@ export interface BrokerOptions {
   /** Larger packets close the connection. Twice the largest payload, so that a payload too large is quarantined instead. */
   readonly maxPacketBytes: number;
   readonly maxWillBytes: number;
+  /** Publishes of one device. More are read only at this pace. A message carries up to 500 samples. */
+  readonly deviceMessagesPerS: number;
+  /** Publishes that a device may send at once after a rest: what it gathered while it was offline for a moment. */
+  readonly deviceMessagesBurst: number;
+  /** Publishes of all devices of one tenant, with a burst of one second; more are read only at this pace. */
+  readonly tenantMessagesPerS: number;
+  /** A device over its own limit for that long without a rest is closed. Long enough to work off a backlog. */
+  readonly floodCloseMs: number;
+  /** Successful logins of one device; also the burst. More are answered with code 3, so that nobody is thrown off. */
+  readonly loginsPerMinute: number;
+  /** SUBSCRIBE and UNSUBSCRIBE (one for each filter), PINGREQ and everything else but publishes and PUBACK; more closes. */
+  readonly controlPacketsPerS: number;
+  /** Of these, at once. Devices have two filters. */
+  readonly controlPacketsBurst: number;
+  /** Devices whose budgets are remembered when they are gone: twice the connections, about 10 MB. */
+  readonly maxBudgets: number;
   /** Retained messages held in memory: four channels a device, so 10,000 devices. */
   readonly maxRetained: number;
   /** Bytes of retained payloads held in memory. */
@@ -38,6 +56,7 @@ export const DEFAULT_BROKER_OPTIONS: BrokerOptions = {
   host: '127.0.0.1',
   port: 1883,
   maxConnections: 20_000,
+  maxConnectionsPerAddress: 5_000,
   loginTimeoutMs: 8_000,
   drainTimeoutMs: 3_000,
   keepaliveMinS: 5,
@@ -45,6 +64,14 @@ export const DEFAULT_BROKER_OPTIONS: BrokerOptions = {
   maxPacketBytesBeforeLogin: 4 * 1024,
   maxPacketBytes: 256 * 1024,
   maxWillBytes: 4 * 1024,
+  deviceMessagesPerS: 50,
+  deviceMessagesBurst: 250,
+  tenantMessagesPerS: 10_000,
+  floodCloseMs: 60_000,
+  loginsPerMinute: 60,
+  controlPacketsPerS: 20,
+  controlPacketsBurst: 100,
+  maxBudgets: 40_000,
   maxRetained: 40_000,
   maxRetainedBytes: 64 * 1024 * 1024,
   maxPendingPerDevice: 64,

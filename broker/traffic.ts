@@ -19,14 +19,17 @@ export interface Traffic {
   retainStripped(): void;
   retainedOverflow(): void;
   takenOver(): void;
+  /** A publish has to wait because of a limit. */
+  throttled(because: 'device' | 'tenant'): void;
+  budgetForgotten(): void;
   /** Waits until nothing is in flight, at most so long. Resolves with how many are left. */
   idle(limitMs: number): Promise<number>;
-  stats(): { received: number; inFlight: number; retainStripped: number; takeovers: number };
+  stats(): { received: number; inFlight: number; retainStripped: number; takeovers: number; throttled: number };
 }
 
 export function createTraffic(metrics: Metrics): Traffic {
   const unreported = new Map<UpstreamChannel, number>(UPSTREAM_CHANNELS.map((channel) => [channel, 0]));
-  const totals = { received: 0, inFlight: 0, retainStripped: 0, takeovers: 0 };
+  const totals = { received: 0, inFlight: 0, retainStripped: 0, takeovers: 0, throttled: 0 };
   let timer: NodeJS.Timeout | undefined;
   let onIdle: (() => void) | undefined;
 
@@ -70,6 +73,12 @@ export function createTraffic(metrics: Metrics): Traffic {
       totals.takeovers += 1;
       metrics.count('presage_mqtt_takeovers_total', 'Connections ended by a newer one of the same device');
     },
+    throttled(because) {
+      totals.throttled += 1;
+      metrics.count('presage_mqtt_throttled_total', 'Publishes that had to wait because of a limit', { because });
+    },
+    budgetForgotten: () =>
+      metrics.count('presage_mqtt_budgets_forgotten_total', 'Limits of devices that were forgotten to make room'),
     async idle(limitMs) {
       if (totals.inFlight === 0) return 0;
       await new Promise<void>((resolve) => {

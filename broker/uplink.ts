@@ -1,11 +1,13 @@
 /** What devices publish, on its way to ingest: rules first, then `deliver`, and only then the acknowledgement. */
 import type { IPublishPacket } from 'mqtt-packet';
 import { AppError, errorText } from '../contract/kernel/errors.ts';
-import type { DeliverPublish, DeviceDirectory } from '../contract/ports/broker.ts';
+import type { DeliverPublish, DeviceDirectory, RegisteredDevice } from '../contract/ports/broker.ts';
 import type { Clock } from '../contract/ports/services.ts';
+import type { UpstreamChannel } from '../contract/wire/topics.ts';
 import { asAppError } from './aedes-errors.ts';
 import type { Connection } from './connection.ts';
 import type { DoorLog } from './door-log.ts';
+import type { Pacer } from './pacer.ts';
 import { judgePublish } from './topic-rules.ts';
 import type { Traffic } from './traffic.ts';
 
@@ -21,12 +23,13 @@ interface UplinkNeeds {
   readonly clock: Clock;
   readonly door: DoorLog;
   readonly traffic: Traffic;
+  readonly pacer: Pick<Pacer, 'run'>;
 }
 
-export function createUplink({ directory, deliver, clock, door, traffic }: UplinkNeeds): Uplink {
+export function createUplink({ directory, deliver, clock, door, traffic, pacer }: UplinkNeeds): Uplink {
   return (connection, packet, answer) => {
-    const { device, rules } = connection;
-    if (!device || !rules) {
+    const { device, rules, budget } = connection;
+    if (!device || !rules || !budget) {
       answer(new AppError('MQTT_PROTOCOL', 'a publish before the login'));
       return;
     }
@@ -40,17 +43,30 @@ export function createUplink({ directory, deliver, clock, door, traffic }: Uplin
       packet.retain = false;
       traffic.retainStripped();
     }
+    const act = (): void => hand(connection, device, verdict.channel, packet, answer);
+    // A last will comes when its connection is closed: there is nothing to slow down, and logins are limited.
+    if (connection.stream.destroyed) act();
+    else pacer.run(connection, budget, act);
+  };
+
+  function hand(
+    connection: Connection,
+    device: RegisteredDevice,
+    channel: UpstreamChannel,
+    packet: IPublishPacket,
+    answer: Answer,
+  ): void {
     const payload = typeof packet.payload === 'string' ? Buffer.from(packet.payload) : packet.payload;
-    const settled = traffic.receive(verdict.channel, (error) => {
+    const settled = traffic.receive(channel, (error) => {
       if (error) door.refuse(connection, asAppError(error).code, `not delivered: ${errorText(error)}`);
       answer(error ? asAppError(error) : null);
     });
     try {
       // A birth that came after the login has changed what the directory knows.
       const current = directory.peek(device) ?? device;
-      deliver({ device: current, channel: verdict.channel, payload, receivedAt: clock.now() }, settled);
+      deliver({ device: current, channel, payload, receivedAt: clock.now() }, settled);
     } catch (error) {
       settled(asAppError(error));
     }
-  };
+  }
 }

@@ -63,6 +63,16 @@ export interface HarnessParts {
   readonly metrics?: Metrics;
 }
 
+/** For tests that are not about rates: one device may send thousands of messages. */
+const UNHURRIED = {
+  deviceMessagesPerS: 1_000_000,
+  deviceMessagesBurst: 1_000_000,
+  tenantMessagesPerS: 1_000_000,
+  loginsPerMinute: 1_000_000,
+  controlPacketsPerS: 1_000_000,
+  controlPacketsBurst: 1_000_000,
+};
+
 /** A started broker on a free port. What is delivered is kept in `delivered` and acknowledged, unless `deliver` is given. */
 export async function startBroker(options: Partial<BrokerOptions> = {}, parts: HarnessParts = {}) {
   const delivered: InboundPublish[] = [];
@@ -82,7 +92,7 @@ export async function startBroker(options: Partial<BrokerOptions> = {}, parts: H
       logger: parts.logger ?? log.logger,
       metrics: parts.metrics ?? recorded.metrics,
     },
-    { port: 0, ...options },
+    { port: 0, ...UNHURRIED, ...options },
   );
   await broker.start();
   return { broker, delivered, metric: recorded.value, lines: log.lines, port: broker.ports().mqtt ?? 0 };

@@ -61,6 +61,9 @@ export async function startPresage(options: ProcessOptions): Promise<PresageProc
     PRESAGE_HTTP_PORT: String(ports.http),
     PRESAGE_MQTT_PORT: String(ports.mqtt),
     PRESAGE_LOG_LEVEL: 'warn',
+    // A few simulated devices stand for a fleet here.
+    PRESAGE_DEVICE_MESSAGES_PER_S: '100000',
+    PRESAGE_TENANT_MESSAGES_PER_S: '1000000',
     ...options.env,
   };
   let running: Running | undefined = await spawnPresage(env);

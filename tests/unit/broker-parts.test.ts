@@ -187,7 +187,12 @@ describe('the size guard', () => {
   it('fits the parser that is installed', () => {
     const parser = mqttPacket.parser() as unknown as PacketParser;
     const oversize: number[] = [];
-    guardParser(parser, { limitBytes: () => 100, onOversize: (bytes) => oversize.push(bytes), onThrow: () => {} });
+    guardParser(parser, {
+      limitBytes: () => 100,
+      onOversize: (bytes) => oversize.push(bytes),
+      onPacket: () => {},
+      onThrow: () => {},
+    });
     // PUBLISH with a remaining length of 268,435,455, the largest there is
     parser.parse(Buffer.from([0x30, 0xff, 0xff, 0xff, 0x7f]));
     expect(oversize).toEqual([268_435_455]);
@@ -195,7 +200,7 @@ describe('the size guard', () => {
 
   it('refuses a parser that it does not know, instead of leaving it unguarded', () => {
     const stranger = { parse: () => 0 } as unknown as PacketParser;
-    const guard = { limitBytes: () => 1, onOversize: () => {}, onThrow: () => {} };
+    const guard = { limitBytes: () => 1, onOversize: () => {}, onPacket: () => {}, onThrow: () => {} };
     expect(() => guardParser(stranger, guard)).toThrow(/size guard/);
   });
 
@@ -208,6 +213,7 @@ describe('the size guard', () => {
     guardParser(parser as unknown as PacketParser, {
       limitBytes: () => 100,
       onOversize: () => {},
+      onPacket: () => {},
       onThrow: (error) => thrown.push(error),
     });
     parser.parse(Buffer.from([0xc0, 0]));
