@@ -6,6 +6,8 @@ export type Acceptance =
   | { readonly kind: 'accepted'; readonly late?: true; readonly gapBefore?: number }
   /** `inFlight`: the first one is not durable yet. */
   | { readonly kind: 'duplicate'; readonly inFlight: boolean }
+  /** The number was used for another content; the first one stays. */
+  | { readonly kind: 'conflict'; readonly inFlight: boolean }
   /** The window does not reach back so far: ask the store. */
   | { readonly kind: 'lookup' };
 
@@ -13,21 +15,30 @@ const ACCEPTED: Acceptance = { kind: 'accepted' };
 const LATE: Acceptance = { kind: 'accepted', late: true };
 const SEEN: Acceptance = { kind: 'duplicate', inFlight: false };
 const IN_FLIGHT: Acceptance = { kind: 'duplicate', inFlight: true };
+const CONFLICT: Acceptance = { kind: 'conflict', inFlight: false };
+const CONFLICT_IN_FLIGHT: Acceptance = { kind: 'conflict', inFlight: true };
 const LOOKUP: Acceptance = { kind: 'lookup' };
 
-/** What to do with sequence number `seq`, given what its boot's window has seen. Refused payloads never come here. */
-export function accept(seq: number, window: SequenceWindow): Acceptance {
+/**
+ * What to do with sequence number `seq`, given what its boot's window has seen. `fingerprint`: of the content; without
+ * one, or without that of the first message, the same number is always a duplicate. Refused payloads never come here.
+ */
+export function accept(seq: number, window: SequenceWindow, fingerprint = 0): Acceptance {
   const sight = window.look(seq);
   switch (sight) {
     case 'inFlight':
-      return IN_FLIGHT;
+      return isOther(fingerprint, window.fingerprintOf(seq)) ? CONFLICT_IN_FLIGHT : IN_FLIGHT;
     case 'seen':
-      return SEEN;
+      return isOther(fingerprint, window.fingerprintOf(seq)) ? CONFLICT : SEEN;
     case 'unknown':
       return LOOKUP;
     case 'new':
       return placed(seq, window.newest);
   }
+}
+
+function isOther(fingerprint: number, first: number): boolean {
+  return fingerprint !== 0 && first !== 0 && fingerprint !== first;
 }
 
 /** Where a new number stands beside the newest. Nothing can be said about the first of a boot. */

@@ -14,6 +14,7 @@ import type { TelemetryMessage } from '../contract/wire/sample.ts';
 import { UPSTREAM_CHANNELS } from '../contract/wire/topics.ts';
 import { accept } from './accept.ts';
 import { parseChannelPayload, type RareChannel } from './channels.ts';
+import { fingerprintOf } from './content-ring.ts';
 import { Counters } from './counters.ts';
 import { declaredSignals } from './declared-signals.ts';
 import { type DecodedTelemetry, decodeTelemetry, type RefusedTelemetry, toMessage } from './decode.ts';
@@ -66,6 +67,7 @@ interface Passage {
   readonly device: RegisteredDevice;
   readonly decoded: DecodedTelemetry;
   readonly window: SequenceWindow;
+  readonly fingerprint: number;
   readonly done: Done;
 }
 
@@ -150,17 +152,21 @@ class IngestService implements Ingest {
     }
     memory.currentBoot ??= decoded.boot;
     const window = this.#book.window(memory, 'telemetry', decoded.boot);
-    const passage: Passage = { publish, device, decoded, window, done };
-    const acceptance = accept(decoded.seq, window);
+    const fingerprint = fingerprintOf(payload);
+    const passage: Passage = { publish, device, decoded, window, fingerprint, done };
+    const acceptance = accept(decoded.seq, window, fingerprint);
     switch (acceptance.kind) {
       case 'accepted':
         if (acceptance.late) this.#count.late.add('');
         if (acceptance.gapBefore) this.#count.missing.add('', acceptance.gapBefore);
-        window.begin(decoded.seq);
+        window.begin(decoded.seq, fingerprint);
         this.#append(passage);
         return;
       case 'duplicate':
         this.#duplicate(window, decoded.seq, acceptance.inFlight, 'telemetry', done);
+        return;
+      case 'conflict':
+        this.#conflict(publish, window, conflictOf(decoded), acceptance.inFlight, done);
         return;
       case 'lookup':
         this.#lookUp(passage);
@@ -229,8 +235,27 @@ class IngestService implements Ingest {
     else window.wait(seq, (error) => (error ? acknowledge(error) : this.#needs.log.barrier(acknowledge)));
   }
 
+  /**
+   * The first one stays, whatever this one says; it is quarantined, because either the device lost its count or somebody
+   * else speaks in its name. While the first is in flight this one waits: if that fails, the number is free again.
+   */
+  #conflict(
+    publish: InboundPublish,
+    window: SequenceWindow,
+    refused: RefusedTelemetry & { readonly seq: number },
+    inFlight: boolean,
+    done: Done,
+  ): void {
+    const quarantine = (): void => {
+      this.#count.conflicts.add(publish.channel);
+      this.#refuse(publish, refused, done);
+    };
+    if (!inFlight) quarantine();
+    else window.wait(refused.seq, (error) => (error ? this.#answer(done, error) : quarantine()));
+  }
+
   #lookUp(passage: Passage): void {
-    const { device, decoded, window, done } = passage;
+    const { device, decoded, window, fingerprint, done } = passage;
     const key = `${clientIdOf(device)}/${decoded.boot}/${decoded.seq}`;
     const earlier = this.#lookups.get(key);
     if (earlier) {
@@ -243,7 +268,7 @@ class IngestService implements Ingest {
       return;
     }
     this.#lookups.set(key, window);
-    window.begin(decoded.seq);
+    window.begin(decoded.seq, fingerprint);
     this.#isStored(passage).then(
       (stored) => {
         this.#lookups.delete(key);
@@ -341,13 +366,18 @@ class IngestService implements Ingest {
     }
     const { boot, seq } = parsed.payload;
     const window = this.#book.window(this.#book.device(publish.device), 'event', boot);
-    const acceptance = accept(seq, window);
+    const fingerprint = fingerprintOf(publish.payload);
+    const acceptance = accept(seq, window, fingerprint);
+    if (acceptance.kind === 'conflict') {
+      this.#conflict(publish, window, conflictOf({ boot, seq, samples: [] }), acceptance.inFlight, done);
+      return;
+    }
     if (acceptance.kind === 'duplicate') {
       this.#duplicate(window, seq, acceptance.inFlight, 'event', done);
       return;
     }
     // Events are few and not in the telemetry store: one that is too old to be remembered is taken.
-    window.begin(seq);
+    window.begin(seq, fingerprint);
     this.#appendRaw('event', publish, (error) => {
       const waiters = window.finish(seq, !error);
       this.#share(error, done, waiters);
@@ -434,7 +464,12 @@ class IngestService implements Ingest {
 
 /** All counters of ingest; docs/ingest.md says how they add up. */
 function createCounts(counters: Counters) {
-  const quarantineReasons: readonly ErrorCode[] = ['PAYLOAD_INVALID', 'PAYLOAD_NOT_JSON', 'PAYLOAD_TOO_LARGE'];
+  const quarantineReasons: readonly ErrorCode[] = [
+    'PAYLOAD_INVALID',
+    'PAYLOAD_NOT_JSON',
+    'PAYLOAD_TOO_LARGE',
+    'SEQUENCE_CONFLICT',
+  ];
   return {
     received: counters.create(
       'presage_ingest_received_total',
@@ -465,11 +500,21 @@ function createCounts(counters: Counters) {
       'accepted',
       'refused',
     ]),
+    conflicts: counters.create(
+      'presage_ingest_conflicts_total',
+      'Security: messages that used a sequence number again for another content',
+      'channel',
+      ['telemetry', 'event'],
+    ),
     late: counters.create('presage_ingest_late_total', 'Telemetry messages behind a newer one of their boot'),
     missing: counters.create('presage_ingest_missing_total', 'Sequence numbers that had not come when a newer one did'),
     lookups: counters.create('presage_ingest_lookups_total', 'Telemetry messages that the store was asked about'),
     staleStates: counters.create('presage_ingest_stale_states_total', 'Last wills of an older boot'),
   };
+}
+
+function conflictOf({ boot, seq, samples }: Pick<DecodedTelemetry, 'boot' | 'seq' | 'samples'>) {
+  return { kind: 'refused', reason: 'SEQUENCE_CONFLICT', at: 'seq', boot, seq, samples: samples.length } as const;
 }
 
 async function withTimeout<T>(promise: Promise<T>, ms: number, late: () => Error): Promise<T> {

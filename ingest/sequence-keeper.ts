@@ -7,6 +7,7 @@ import type { DeviceDirectory } from '../contract/ports/broker.ts';
 import type { Logger } from '../contract/ports/services.ts';
 import type { LogConsumers, LoggedEntry, LogReader, Position } from '../contract/ports/telemetry-log.ts';
 import { birthPayload, eventPayload, statePayload } from '../contract/wire/payloads.ts';
+import { fingerprintOf } from './content-ring.ts';
 import { declaredSignals } from './declared-signals.ts';
 import { readIfThere, replaceFile } from './log/durable-files.ts';
 import type { SequenceBook } from './sequence.ts';
@@ -96,15 +97,17 @@ function replayEntry(entry: LoggedEntry, book: SequenceBook): void {
   switch (entry.kind) {
     case 'telemetry': {
       // Our own door checked it before it was logged.
-      const { boot, seq } = parseBody(entry) as { boot: string; seq: number };
+      const { boot, seq, s } = parseBody(entry) as { boot: string; seq: number; s: unknown[] };
       const memory = book.device(entry);
       memory.currentBoot ??= boot;
-      book.window(memory, 'telemetry', boot).mark(seq);
+      // Where a sample was refused, the entry is not what the device sent: nothing can be compared with it.
+      const fingerprint = s.includes(null) ? 0 : fingerprintOf(entry.body);
+      book.window(memory, 'telemetry', boot).mark(seq, fingerprint);
       return;
     }
     case 'event': {
       const { boot, seq } = eventPayload.parse(parseBody(entry));
-      book.window(book.device(entry), 'event', boot).mark(seq);
+      book.window(book.device(entry), 'event', boot).mark(seq, fingerprintOf(entry.body));
       return;
     }
     case 'birth':

@@ -3,6 +3,9 @@ import { z } from 'zod';
 import type { Position } from '../contract/ports/telemetry-log.ts';
 import { type DeviceMemory, type SequenceBook, SequenceWindow, WINDOW_SIZE } from './sequence.ts';
 
+/** Enough for what a device sends again after a reconnect; all of them would make a large fleet's snapshot slow. */
+const KEPT_FINGERPRINTS = 64;
+
 const count = z.number().int().nonnegative();
 const windowShape = z.tuple([
   z.string(),
@@ -10,6 +13,11 @@ const windowShape = z.tuple([
   count,
   /** Runs of seen numbers: first, how many. */
   z.array(z.tuple([count, count.max(WINDOW_SIZE)])),
+  /** Fingerprints of the newest numbers, little-endian u16 in base64, the highest last. */
+  z
+    .string()
+    .max(KEPT_FINGERPRINTS * 4)
+    .optional(),
 ]);
 const deviceShape = z.tuple([z.string(), z.string().nullable(), z.boolean(), z.array(windowShape)]);
 const snapshotFile = z.strictObject({
@@ -20,6 +28,7 @@ const snapshotFile = z.strictObject({
 });
 
 type WindowShape = z.infer<typeof windowShape>;
+type Rest<T extends readonly unknown[]> = T extends readonly [unknown, ...infer R] ? R : never;
 type DeviceShape = z.infer<typeof deviceShape>;
 
 /** The whole book as text; `position` = every entry up to there is marked in it. */
@@ -35,7 +44,25 @@ export function encodeSnapshot(book: SequenceBook, position: Position): string {
 function encodeWindows(memory: DeviceMemory): WindowShape[] {
   return [...memory.windows]
     .filter(([, window]) => window.highest >= 0)
-    .map(([key, window]) => [key, window.knownFrom, window.runs()]);
+    .map(([key, window]): WindowShape => {
+      const fingerprints = encodeFingerprints(window);
+      const { knownFrom } = window;
+      return fingerprints ? [key, knownFrom, window.runs(), fingerprints] : [key, knownFrom, window.runs()];
+    });
+}
+
+function encodeFingerprints(window: SequenceWindow): string | undefined {
+  const kept = Math.min(KEPT_FINGERPRINTS, window.highest + 1);
+  const bytes = Buffer.alloc(kept * 2);
+  for (let i = 0; i < kept; i++) bytes.writeUInt16LE(window.fingerprintOf(window.highest - kept + 1 + i), i * 2);
+  return bytes.some((byte) => byte !== 0) ? bytes.toString('base64') : undefined;
+}
+
+/** by seq, those that are known */
+function decodeFingerprints(text: string, highest: number): ReadonlyMap<number, number> {
+  const bytes = Buffer.from(text, 'base64');
+  const kept = bytes.length >>> 1;
+  return new Map(Array.from({ length: kept }, (_, i) => [highest - kept + 1 + i, bytes.readUInt16LE(i * 2)]));
 }
 
 /** Fills `book` from the text and returns its position, or `undefined` when it is not a snapshot of this version. */
@@ -48,17 +75,20 @@ export function restoreSnapshot(text: string, book: SequenceBook): Position | un
       currentBoot: currentBoot ?? undefined,
       declared: undefined,
       forgotBoots,
-      windows: new Map(windows.map(([key, knownFrom, runs]) => [key, decodeWindow(knownFrom, runs)])),
+      windows: new Map(windows.map(([key, ...window]) => [key, decodeWindow(window, book)])),
     });
   }
   return parsed.data.position;
 }
 
-function decodeWindow(knownFrom: number, runs: readonly (readonly [number, number])[]): SequenceWindow {
-  const window = new SequenceWindow(true);
+function decodeWindow(shape: Rest<WindowShape>, book: SequenceBook): SequenceWindow {
+  const [knownFrom, runs, text = ''] = shape;
+  const window = new SequenceWindow(true, book.budget);
   window.knownFrom = knownFrom;
-  for (const [first, length] of runs) {
-    for (let seq = first; seq < first + length; seq++) window.mark(seq);
+  const [first, length] = runs.at(-1) ?? [0, 0];
+  const fingerprints = decodeFingerprints(text, first + length - 1);
+  for (const [from, many] of runs) {
+    for (let seq = from; seq < from + many; seq++) window.mark(seq, fingerprints.get(seq));
   }
   return window;
 }

@@ -5,17 +5,25 @@
  */
 import type { DeviceRef } from '../contract/kernel/ids.ts';
 import { clientIdOf } from '../contract/kernel/ids.ts';
+import { ContentRing, MemoryBudget } from './content-ring.ts';
 import type { DeclaredSignals } from './declared-signals.ts';
 
 export const WINDOW_SIZE = 4_096;
 const WORDS = WINDOW_SIZE / 32;
 const ALL = 0xffffffff;
+const NO_BUDGET = new MemoryBudget(0);
 
 /** What a window knows about a sequence number. `unknown`: too far behind, or from before the window's memory. */
 export type Sight = 'new' | 'inFlight' | 'seen' | 'unknown';
 
 /** Called with the outcome of the message that was first. */
 export type Waiter = (error: Error | undefined) => void;
+
+/** A number in flight that others wait for too. */
+interface Flight {
+  readonly fingerprint: number;
+  readonly waiters: Waiter[];
+}
 
 /** The sequence numbers of one device within one boot. */
 export class SequenceWindow {
@@ -30,12 +38,18 @@ export class SequenceWindow {
   knownFrom: number;
   /** Ring of WINDOW_SIZE bits by `seq % WINDOW_SIZE`, valid for the WINDOW_SIZE numbers up to `highest`. */
   readonly bits = new Uint32Array(WORDS);
-  /** by seq: whom else to tell; `undefined` = nobody yet */
-  readonly #inFlight = new Map<number, Waiter[] | undefined>();
+  /** by seq: only the fingerprint as long as nobody else waits, so that the usual case allocates nothing */
+  readonly #inFlight = new Map<number, number | Flight>();
+  readonly #budget: MemoryBudget;
+  #contents: ContentRing | undefined;
 
-  /** `certain`: nothing of this boot was ever forgotten, so what is not here is new. */
-  constructor(certain: boolean) {
+  /**
+   * `certain`: nothing of this boot was ever forgotten, so what is not here is new. `budget`: of the fingerprints of all
+   * windows; without one none are kept.
+   */
+  constructor(certain: boolean, budget: MemoryBudget = NO_BUDGET) {
     this.knownFrom = certain ? 0 : Number.POSITIVE_INFINITY;
+    this.#budget = budget;
   }
 
   look(seq: number): Sight {
@@ -45,17 +59,24 @@ export class SequenceWindow {
     return seq < this.knownFrom || reach >= WINDOW_SIZE ? 'unknown' : 'new';
   }
 
+  /** Fingerprint of a number that is in flight or seen; 0 = not known. */
+  fingerprintOf(seq: number): number {
+    const flight = this.#inFlight.get(seq);
+    if (flight === undefined) return this.#contents?.of(seq) ?? 0;
+    return typeof flight === 'number' ? flight : flight.fingerprint;
+  }
+
   /** The number is on its way into the log. */
-  begin(seq: number): void {
-    this.#inFlight.set(seq, undefined);
+  begin(seq: number, fingerprint = 0): void {
+    this.#inFlight.set(seq, fingerprint);
     if (seq > this.newest) this.newest = seq;
   }
 
   /** Shares the outcome of a number in flight. */
   wait(seq: number, waiter: Waiter): void {
-    const waiters = this.#inFlight.get(seq);
-    if (waiters) waiters.push(waiter);
-    else this.#inFlight.set(seq, [waiter]);
+    const flight = this.#inFlight.get(seq);
+    if (typeof flight === 'object') flight.waiters.push(waiter);
+    else this.#inFlight.set(seq, { fingerprint: flight ?? 0, waiters: [waiter] });
   }
 
   /**
@@ -63,18 +84,27 @@ export class SequenceWindow {
    * not marked: it says nothing about its neighbours, which must be looked up as well. Returns who else wants to know.
    */
   finish(seq: number, durable: boolean): readonly Waiter[] | undefined {
-    const waiters = this.#inFlight.get(seq);
+    const flight = this.#inFlight.get(seq);
     this.#inFlight.delete(seq);
-    if (durable) this.mark(seq);
-    return waiters;
+    const isShared = typeof flight === 'object';
+    if (durable) this.mark(seq, isShared ? flight.fingerprint : flight);
+    return isShared ? flight.waiters : undefined;
   }
 
   /** The number is durable. */
-  mark(seq: number): void {
+  mark(seq: number, fingerprint = 0): void {
+    if (fingerprint !== 0) this.#contents ??= ContentRing.create(WINDOW_SIZE, this.#budget);
+    this.#contents?.set(seq, fingerprint);
     if (this.knownFrom === Number.POSITIVE_INFINITY) this.knownFrom = seq + WINDOW_SIZE;
     if (seq > this.highest) this.#advance(seq);
     if (this.highest - seq >= WINDOW_SIZE) return;
     this.#setBit(seq);
+  }
+
+  /** The window is forgotten: others may use its memory. */
+  release(): void {
+    this.#contents?.release();
+    this.#contents = undefined;
   }
 
   /** Runs of seen numbers, oldest first, as [first, count] pairs. */
@@ -142,9 +172,13 @@ export interface SequenceLimits {
   readonly maxDevices: number;
   /** Windows remembered a device. */
   readonly maxWindowsPerDevice: number;
+  /** Fingerprints of all windows together; a window has 128 bytes to 8 KiB of them. */
+  readonly maxFingerprintBytes?: number;
 }
 
 export const DEFAULT_SEQUENCE_LIMITS: SequenceLimits = { maxDevices: 25_000, maxWindowsPerDevice: 16 };
+/** All 4,096 fingerprints of 8,000 devices; a larger fleet remembers fewer each. */
+const DEFAULT_FINGERPRINT_BYTES = 64 * 1024 * 1024;
 
 /**
  * The memory of all devices, bounded in two generations: whoever is used moves to the young one; when that is full it
@@ -161,8 +195,12 @@ export class SequenceBook {
   /** Devices and windows dropped to keep the bounds. */
   evictions = 0;
 
+  /** Of the fingerprints of all windows. */
+  readonly budget: MemoryBudget;
+
   constructor(limits: SequenceLimits = DEFAULT_SEQUENCE_LIMITS) {
     this.#limits = limits;
+    this.budget = new MemoryBudget(limits.maxFingerprintBytes ?? DEFAULT_FINGERPRINT_BYTES);
   }
 
   get deviceCount(): number {
@@ -207,6 +245,7 @@ export class SequenceBook {
     if (this.#young.size >= this.#limits.maxDevices) {
       this.evictions += this.#old.size;
       if (this.#old.size > 0) this.forgotDevices = true;
+      for (const { windows } of this.#old.values()) for (const window of windows.values()) window.release();
       this.#old = this.#young;
       this.#young = new Map();
     }
@@ -214,10 +253,11 @@ export class SequenceBook {
   }
 
   #addWindow(memory: DeviceMemory, key: string): SequenceWindow {
-    const window = new SequenceWindow(!memory.forgotBoots);
+    const window = new SequenceWindow(!memory.forgotBoots, this.budget);
     if (memory.windows.size >= this.#limits.maxWindowsPerDevice) {
-      const [oldest] = memory.windows.keys();
-      if (oldest !== undefined) memory.windows.delete(oldest);
+      const [oldest] = memory.windows;
+      oldest?.[1].release();
+      if (oldest) memory.windows.delete(oldest[0]);
       memory.forgotBoots = true;
       this.evictions++;
     }
