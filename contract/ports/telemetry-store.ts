@@ -64,7 +64,88 @@ export interface TelemetryReader {
   hasMessage(identity: MessageIdentity & { model: string }): Promise<boolean>;
 }
 
-export interface TelemetryStore extends TelemetryWriter, TelemetryReader {
+/** Widths of the roll-ups that every store offers: a minute and an hour. Buckets start at multiples of the width. */
+export const ROLL_UP_WIDTHS_MS = [60_000, 3_600_000] as const;
+export type RollUpWidthMs = (typeof ROLL_UP_WIDTHS_MS)[number];
+
+/** What is left of a number signal's values in one bucket. */
+export interface RollUp {
+  /** Start of the bucket, epoch ms. */
+  readonly from: number;
+  readonly count: number;
+  readonly min: number;
+  readonly max: number;
+  readonly mean: number;
+  /** The value with the greatest device time. */
+  readonly last: number;
+}
+
+export interface AggregateQuery extends RangeQuery {
+  readonly signals: readonly string[];
+  readonly bucketMs: RollUpWidthMs;
+}
+
+/** Roll-ups of one signal, oldest first; buckets without values are left out. */
+export interface RollUpSeries {
+  readonly signal: string;
+  readonly buckets: readonly RollUp[];
+}
+
+export interface ModelAggregateQuery {
+  readonly tenant: string;
+  readonly model: string;
+  readonly signal: string;
+  readonly from: number;
+  readonly to: number;
+  readonly bucketMs: RollUpWidthMs;
+}
+
+/**
+ * A number signal across the devices of a model in one bucket. Each device counts once, with the mean of its values, so
+ * that a device that sends often does not outvote the others. Rounded to 32-bit floats (7 digits).
+ */
+export interface ModelBucket {
+  readonly from: number;
+  readonly devices: number;
+  /** Samples behind it. */
+  readonly count: number;
+  /** Nearest rank. */
+  readonly p50: number;
+  readonly p95: number;
+  readonly mean: number;
+}
+
+export interface LatestPageQuery {
+  readonly tenant: string;
+  readonly model: string;
+  /** 1 to 1,000 devices. */
+  readonly limit: number;
+  /** Devices behind this one, in the order of their ids. */
+  readonly after?: string;
+}
+
+export interface DeviceLatest {
+  readonly device: string;
+  readonly values: ReadonlyMap<string, { observedAt: number; value: SignalValue }>;
+}
+
+export interface LatestPage {
+  /** By device id; devices without a live value are left out. */
+  readonly devices: readonly DeviceLatest[];
+  /** `after` of the next page; absent after the last. */
+  readonly next?: string;
+}
+
+/** Questions about long ranges and whole fleets. All bounded: STORE_QUERY_INVALID names the limit. */
+export interface TelemetryAggregates {
+  /** Roll-ups of the whole buckets that the range touches; signals without numbers give none. */
+  aggregate(query: AggregateQuery): Promise<readonly RollUpSeries[]>;
+  aggregateModel(query: ModelAggregateQuery): Promise<readonly ModelBucket[]>;
+  /** `latest` for all devices of a tenant and model, page by page. */
+  latestAll(query: LatestPageQuery): Promise<LatestPage>;
+}
+
+export interface TelemetryStore extends TelemetryWriter, TelemetryReader, TelemetryAggregates {
   start(): Promise<void>;
   stop(): Promise<void>;
   /** Throws when the store does not answer. */

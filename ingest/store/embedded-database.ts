@@ -7,13 +7,25 @@
 import { AppError, errorText } from '../../contract/kernel/errors.ts';
 import type { DeviceRef, MessageIdentity } from '../../contract/kernel/ids.ts';
 import type { Position } from '../../contract/ports/telemetry-log.ts';
-import type { RangeQuery, RejectedSample, Series, SeriesQuery } from '../../contract/ports/telemetry-store.ts';
+import type {
+  AggregateQuery,
+  LatestPage,
+  LatestPageQuery,
+  ModelAggregateQuery,
+  ModelBucket,
+  RangeQuery,
+  RejectedSample,
+  RollUpSeries,
+  Series,
+  SeriesQuery,
+} from '../../contract/ports/telemetry-store.ts';
 import { decodeTelemetryEntry } from '../../contract/wire/log-entry.ts';
 import type { TelemetryMessage } from '../../contract/wire/sample.ts';
+import { readLatestPage, readModelBuckets, readRollUps } from './embedded-aggregate.ts';
 import { appendRows, rowsByModel } from './embedded-append.ts';
 import { closeDatabase, fileBytes, type OpenDatabase, openDatabase, restrictFiles } from './embedded-file.ts';
 import { readHasMessage, readLatest, readPage, readSeries } from './embedded-read.ts';
-import { LatestCache } from './latest-values.ts';
+import { LatestCache, latestPage } from './latest-values.ts';
 import { SignalKinds, type StorableMessage } from './signal-kinds.ts';
 import {
   type EntryPack,
@@ -94,6 +106,33 @@ export class EmbeddedDatabase implements WorkerOperations {
       const table = database.tables.get(identity.model);
       if (!table) return false;
       return database.readers.use((connection) => readHasMessage(connection, table, identity));
+    });
+  }
+
+  aggregate(query: AggregateQuery): Promise<readonly RollUpSeries[]> {
+    return this.#read(async (database) => {
+      const table = database.tables.get(query.model);
+      if (!table) return query.signals.map((signal) => ({ signal, buckets: [] }));
+      return database.readers.use((connection) => readRollUps(connection, table, query));
+    });
+  }
+
+  aggregateModel(query: ModelAggregateQuery): Promise<readonly ModelBucket[]> {
+    return this.#read(async (database) => {
+      const table = database.tables.get(query.model);
+      if (!table) return [];
+      return database.readers.use((connection) => readModelBuckets(connection, table, query));
+    });
+  }
+
+  latestAll(query: LatestPageQuery): Promise<LatestPage> {
+    return this.#read(async (database) => {
+      const table = database.tables.get(query.model);
+      if (!table) return { devices: [] };
+      return latestPage(
+        await database.readers.use((connection) => readLatestPage(connection, table, query)),
+        query.limit,
+      );
     });
   }
 

@@ -11,15 +11,15 @@ import type { Page, PageCursor } from './worker-protocol.ts';
 
 const ORDER = 'observed_at, boot, seq, idx';
 const OF_DEVICE = 'tenant = $1 AND device = $2';
-const IN_RANGE = `${OF_DEVICE} AND observed_at >= $3 AND observed_at < $4`;
+export const IN_RANGE = `${OF_DEVICE} AND observed_at >= $3 AND observed_at < $4`;
 /** First width of a page's look; it then follows the density of the data. */
 const FIRST_PAGE_WIDTH_MS = 3_600_000;
 
-type Values = readonly (readonly [SignalValue | bigint, DuckDBType])[];
+export type Values = readonly (readonly [SignalValue | bigint, DuckDBType])[];
 type Column = readonly (SignalValue | bigint | null)[];
 
 /** Range of one device as parameters $1 to $4. */
-function rangeValues({ tenant, device, from, to }: RangeQuery): Values {
+export function rangeValues({ tenant, device, from, to }: RangeQuery): Values {
   return [
     [tenant, VARCHAR],
     [device, VARCHAR],
@@ -28,7 +28,7 @@ function rangeValues({ tenant, device, from, to }: RangeQuery): Values {
   ];
 }
 
-async function columnsOf(connection: DuckDBConnection, sql: string, values: Values): Promise<Column[]> {
+export async function columnsOf(connection: DuckDBConnection, sql: string, values: Values): Promise<Column[]> {
   const [list, types] = [values.map(([value]) => value), values.map(([, type]) => type)];
   const reader = await connection.runAndReadAll(sql, list, types);
   return reader.getColumns() as Column[];

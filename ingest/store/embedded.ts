@@ -5,7 +5,7 @@
 import type { Logger, Metrics } from '../../contract/ports/services.ts';
 import type { RangeQuery, StoredSample, TelemetryStore } from '../../contract/ports/telemetry-store.ts';
 import type { SignalValue } from '../../contract/wire/payloads.ts';
-import { checkRange, checkSeries } from './queries.ts';
+import { checkLatestPage, checkRange, checkSeries, wholeBuckets } from './queries.ts';
 import { spawnWorker } from './spawn-worker.ts';
 import { meterWrite } from './store-meter.ts';
 import { WorkerLink } from './worker-link.ts';
@@ -73,6 +73,12 @@ export function createEmbeddedStore(deps: EmbeddedStoreDeps, options: EmbeddedSt
     latest: (query) => link.call('latest', [query]),
     export: (query) => exportPages(link, query),
     hasMessage: (identity) => link.call('hasMessage', [identity]),
+    aggregate: async (query) => link.call('aggregate', [wholeBuckets(query)]),
+    aggregateModel: async (query) => link.call('aggregateModel', [wholeBuckets(query)]),
+    async latestAll(query) {
+      checkLatestPage(query);
+      return link.call('latestAll', [query]);
+    },
   };
 }
 

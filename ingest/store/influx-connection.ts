@@ -42,8 +42,10 @@ export interface InfluxLimits {
   readonly pageRows: number;
 }
 
-/** Rows of one statement; `undefined` = nothing found. */
+/** Rows of one series of a statement's answer. */
 export interface InfluxRows {
+  /** What the statement grouped by. */
+  readonly tags?: Readonly<Record<string, string>>;
   readonly columns: readonly string[];
   readonly values: readonly (readonly unknown[])[];
 }
@@ -108,6 +110,15 @@ export class InfluxConnection {
     return this.#run(statements);
   }
 
+  /**
+   * The series that a statement with GROUP BY on tags gives.
+   * @throws AppError STORE_UNAVAILABLE
+   */
+  async queryGroups(statement: string): Promise<readonly InfluxRows[]> {
+    await this.#detect();
+    return groupsOf(await this.#request([statement]), 0);
+  }
+
   /** @throws AppError STORE_UNAVAILABLE */
   async ping(): Promise<void> {
     await this.#version();
@@ -118,17 +129,21 @@ export class InfluxConnection {
     this.#agent.destroy();
   }
 
+  /** The first series of each statement; `undefined` = nothing found. */
   async #run(statements: readonly string[]): Promise<(InfluxRows | undefined)[]> {
+    const reply = await this.#request(statements);
+    return statements.map((_statement, i) => groupsOf(reply, i)[0]);
+  }
+
+  async #request(statements: readonly string[]): Promise<unknown> {
     const path = `/query?epoch=u&db=${encodeURIComponent(this.#target.bucket)}`;
     const body = new URLSearchParams({ q: statements.join(';') }).toString();
     const headers = { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json' };
-    let reply: unknown;
     try {
-      reply = await this.#transport.request(path, body, { method: 'POST', headers });
+      return await this.#transport.request(path, body, { method: 'POST', headers });
     } catch (error) {
       throw this.#unavailable(error);
     }
-    return statements.map((_statement, i) => rowsOf(reply, i));
   }
 
   /** Which generation of the API the server speaks; found out at the first call that reaches it. */
@@ -243,17 +258,20 @@ function serverWords(error: unknown): string {
 }
 
 /** @throws AppError STORE_UNAVAILABLE when the reply is not one, or the statement failed */
-function rowsOf(reply: unknown, statement: number): InfluxRows | undefined {
+function groupsOf(reply: unknown, statement: number): InfluxRows[] {
   const results = isRecord(reply) && Array.isArray(reply.results) ? (reply.results as unknown[]) : [];
   const result = results[statement];
   const failure = isRecord(result) ? result.error : 'the reply has no result';
   if (failure !== undefined) throw new AppError('STORE_UNAVAILABLE', String(failure));
   const series = (result as { series?: unknown }).series;
-  const [first] = Array.isArray(series) ? (series as unknown[]) : [];
-  if (first === undefined) return undefined;
-  if (!isRecord(first) || !Array.isArray(first.columns)) throw new AppError('STORE_UNAVAILABLE', 'unreadable reply');
-  if (first.partial === true) throw new AppError('STORE_UNAVAILABLE', 'the server cut the reply (max-row-limit)');
-  return { columns: first.columns as string[], values: (first.values ?? []) as unknown[][] };
+  return Array.isArray(series) ? series.map(rowsOf) : [];
+}
+
+function rowsOf(series: unknown): InfluxRows {
+  if (!isRecord(series) || !Array.isArray(series.columns)) throw new AppError('STORE_UNAVAILABLE', 'unreadable reply');
+  if (series.partial === true) throw new AppError('STORE_UNAVAILABLE', 'the server cut the reply (max-row-limit)');
+  const { columns, values = [], tags = {} } = series;
+  return { columns: columns as string[], values: values as unknown[][], tags: tags as Record<string, string> };
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -99,20 +99,20 @@ function fromDevice({ tenant, device, model }: ModelRef): string {
   return `FROM ${measurement} WHERE "tenant" = ${text(tenant)} AND "device" = ${text(device)}`;
 }
 
-function inRange(query: RangeQuery): string {
+export function inRange(query: RangeQuery): string {
   return `${fromDevice(query)} AND time >= ${nanoseconds(query.from)} AND time < ${nanoseconds(query.to)}`;
 }
 
-function text(value: string): string {
+export function text(value: string): string {
   return `'${value.replace(/[\\']/g, '\\$&')}'`;
 }
 
-function nanoseconds(ms: number): string {
+export function nanoseconds(ms: number): string {
   return String(BigInt(Math.min(Math.max(ms, 0), LAST_STORABLE_MS)) * 1_000_000n);
 }
 
 /** Whole milliseconds of a row's time, which is in microseconds. */
-function millisecondOf(row: readonly unknown[] | undefined): number {
+export function millisecondOf(row: readonly unknown[] | undefined): number {
   return Math.floor(Number(row?.[0]) / 1_000);
 }
 

@@ -6,10 +6,11 @@
 import type { Logger, Metrics } from '../../contract/ports/services.ts';
 import type { RejectedSample, TelemetryStore } from '../../contract/ports/telemetry-store.ts';
 import type { Sample, TelemetryMessage } from '../../contract/wire/sample.ts';
+import { readLatestPage, readModelBuckets, readRollUps } from './influx-aggregate.ts';
 import { InfluxConnection, type InfluxLimits, type InfluxTarget } from './influx-connection.ts';
 import { linesOf } from './influx-lines.ts';
 import { readHasMessage, readKinds, readLatest, readSamples, readSeries } from './influx-read.ts';
-import { checkSeries } from './queries.ts';
+import { checkLatestPage, checkSeries, wholeBuckets } from './queries.ts';
 import { rejectedSample, SignalKinds, type StorableMessage } from './signal-kinds.ts';
 import { asUnavailable, meterWrite } from './store-meter.ts';
 
@@ -82,6 +83,12 @@ export function createInfluxStore(deps: InfluxStoreDeps, options: InfluxStoreOpt
     latest: (query) => readLatest(connection, query),
     export: (query) => readSamples(connection, query, limits.pageRows),
     hasMessage: (identity) => readHasMessage(connection, identity),
+    aggregate: async (query) => readRollUps(connection, wholeBuckets(query)),
+    aggregateModel: async (query) => readModelBuckets(connection, wholeBuckets(query)),
+    async latestAll(query) {
+      checkLatestPage(query);
+      return readLatestPage(connection, query);
+    },
   };
 }
 

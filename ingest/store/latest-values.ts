@@ -3,6 +3,7 @@
  * so that a page of devices does not read the whole store. By device time; of equal times the greater identity counts.
  */
 import { clientIdOf, type DeviceRef } from '../../contract/kernel/ids.ts';
+import type { LatestPage } from '../../contract/ports/telemetry-store.ts';
 import type { SignalValue } from '../../contract/wire/payloads.ts';
 import type { StorableMessage } from './signal-kinds.ts';
 import type { LatestValues } from './worker-protocol.ts';
@@ -93,6 +94,17 @@ export class LatestCache {
       this.#devices.delete(oldest);
     }
   }
+}
+
+/** A page from the candidates of at most `limit` devices; as many as that, and there may be more. */
+export function latestPage(byDevice: ReadonlyMap<string, readonly LatestEntry[]>, limit: number): LatestPage {
+  const devices = [...byDevice].map(([device, entries]) => {
+    const latest = new LatestOfDevice();
+    for (const entry of entries) latest.add(entry);
+    return { device, values: latest.values() };
+  });
+  const last = devices.at(-1)?.device;
+  return { devices, ...(devices.length === limit && last !== undefined && { next: last }) };
 }
 
 function keyOf(ref: DeviceRef, model: string): string {

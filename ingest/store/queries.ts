@@ -2,7 +2,14 @@
 import { AppError } from '../../contract/kernel/errors.ts';
 import { DEVICE_PATTERN, type DeviceRef, TENANT_PATTERN } from '../../contract/kernel/ids.ts';
 import { DAY_MS } from '../../contract/kernel/time.ts';
-import type { RangeQuery, SeriesQuery } from '../../contract/ports/telemetry-store.ts';
+import {
+  type AggregateQuery,
+  type LatestPageQuery,
+  type ModelAggregateQuery,
+  type RangeQuery,
+  ROLL_UP_WIDTHS_MS,
+  type SeriesQuery,
+} from '../../contract/ports/telemetry-store.ts';
 import { MAX_SIGNALS_PER_MODEL } from '../../contract/wire/payloads.ts';
 
 /** Longest range that is given out point by point. */
@@ -12,8 +19,15 @@ export const MAX_POINTS = 10_000;
 /** Most rows of one raw answer: what a reply may hold in memory. */
 export const MAX_RAW_ROWS = 500_000;
 
+/** Most buckets of one roll-up answer, over all its signals. */
+export const MAX_ROLL_UPS = 200_000;
+/** Most buckets of one answer about a model: a day by the minute, two months by the hour. */
+export const MAX_MODEL_BUCKETS = 1_500;
+/** Most devices of one page. */
+export const MAX_LATEST_DEVICES = 1_000;
+
 /** @throws AppError STORE_QUERY_INVALID naming what is wrong */
-export function checkRange({ from, to }: RangeQuery): void {
+export function checkRange({ from, to }: Pick<RangeQuery, 'from' | 'to'>): void {
   if (!Number.isInteger(from) || !Number.isInteger(to)) {
     throw new AppError('STORE_QUERY_INVALID', 'from and to are whole epoch milliseconds');
   }
@@ -32,6 +46,34 @@ export function checkSeries(query: SeriesQuery): void {
   if (!Number.isInteger(query.points) || query.points < 2 || query.points > MAX_POINTS) {
     throw new AppError('STORE_QUERY_INVALID', `points must be 2 to ${MAX_POINTS}`);
   }
+}
+
+/**
+ * The query with its range widened to whole buckets.
+ * @throws AppError STORE_QUERY_INVALID naming what is wrong
+ */
+export function wholeBuckets<Q extends AggregateQuery | ModelAggregateQuery>(query: Q): Q {
+  checkRange(query);
+  const { from, to, bucketMs } = query;
+  if (!ROLL_UP_WIDTHS_MS.includes(bucketMs)) {
+    throw new AppError('STORE_QUERY_INVALID', `bucketMs is one of ${ROLL_UP_WIDTHS_MS.join(', ')}`);
+  }
+  const whole = { ...query, from: Math.floor(from / bucketMs) * bucketMs, to: Math.ceil(to / bucketMs) * bucketMs };
+  const buckets = (whole.to - whole.from) / bucketMs;
+  const [signals, limit] = 'signals' in query ? [query.signals.length, MAX_ROLL_UPS] : [1, MAX_MODEL_BUCKETS];
+  if (signals > MAX_SIGNALS_PER_MODEL || buckets * signals > limit) {
+    throw new AppError(
+      'STORE_QUERY_INVALID',
+      `at most ${limit} buckets over all signals; shorten the range, or take wider buckets`,
+    );
+  }
+  return whole;
+}
+
+/** @throws AppError STORE_QUERY_INVALID naming what is wrong */
+export function checkLatestPage({ limit }: LatestPageQuery): void {
+  if (Number.isInteger(limit) && limit >= 1 && limit <= MAX_LATEST_DEVICES) return;
+  throw new AppError('STORE_QUERY_INVALID', `limit must be 1 to ${MAX_LATEST_DEVICES}`);
 }
 
 /** The answer to a raw query that found too much. */

@@ -4,7 +4,18 @@
  */
 import type { DeviceRef, MessageIdentity } from '../../contract/kernel/ids.ts';
 import type { LoggedEntry, Position } from '../../contract/ports/telemetry-log.ts';
-import type { RangeQuery, RejectedSample, Series, SeriesQuery } from '../../contract/ports/telemetry-store.ts';
+import type {
+  AggregateQuery,
+  LatestPage,
+  LatestPageQuery,
+  ModelAggregateQuery,
+  ModelBucket,
+  RangeQuery,
+  RejectedSample,
+  RollUpSeries,
+  Series,
+  SeriesQuery,
+} from '../../contract/ports/telemetry-store.ts';
 import type { SignalValue } from '../../contract/wire/payloads.ts';
 import type { TelemetryMessage } from '../../contract/wire/sample.ts';
 
@@ -75,6 +86,9 @@ export interface WorkerOperations {
   latest(query: DeviceRef & { model: string }): Promise<LatestValues>;
   page(query: RangeQuery, cursor: PageCursor | undefined): Promise<Page>;
   hasMessage(identity: MessageIdentity & { model: string }): Promise<boolean>;
+  aggregate(query: AggregateQuery): Promise<readonly RollUpSeries[]>;
+  aggregateModel(query: ModelAggregateQuery): Promise<readonly ModelBucket[]>;
+  latestAll(query: LatestPageQuery): Promise<LatestPage>;
   ping(): Promise<void>;
   close(): Promise<void>;
 }

@@ -5,10 +5,17 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AppError } from '../../contract/kernel/errors.ts';
 import { seededRandom } from '../../contract/kernel/random.ts';
-import { DAY_MS, MINUTE_MS } from '../../contract/kernel/time.ts';
-import type { SeriesQuery, TelemetryStore } from '../../contract/ports/telemetry-store.ts';
+import { DAY_MS, HOUR_MS, MINUTE_MS } from '../../contract/kernel/time.ts';
+import {
+  ROLL_UP_WIDTHS_MS,
+  type RollUp,
+  type SeriesQuery,
+  type StoredSample,
+  type TelemetryStore,
+} from '../../contract/ports/telemetry-store.ts';
 import type { SignalValue } from '../../contract/wire/payloads.ts';
 import type { TelemetryMessage } from '../../contract/wire/sample.ts';
+import { timestampNs } from '../../ingest/store/influx-lines.ts';
 import { BASE_TIME_MS, exported, message, storedForm } from '../support/store-samples.ts';
 
 const HOSTILE_TEXTS = [
@@ -463,6 +470,156 @@ export function checkTelemetryStore(name: string, open: () => Promise<StoreUnder
       expect((await store.latest({ tenant: 'acme', device, model: 'refrigerator' })).size).toBe(0);
     });
 
+    it('rolls up what any order of arrival brought, exactly as a calculation from the raw samples does', async () => {
+      const value = fc.oneof(
+        fc.double({ noNaN: true, min: -1e12, max: 1e12 }),
+        fc.constantFrom(0, -0, 0.1, 0.2, 0.3, 1e-300, -7),
+      );
+      const part = fc.record({
+        boot: fc.constantFrom('b', 'boot-2', 'Zz9_'),
+        late: fc.boolean(),
+        samples: fc.array(
+          fc.tuple(
+            fc.oneof(fc.integer({ min: 0, max: 200_000 }), fc.constantFrom(0, 59_999.5, 60_000, 7_200_000)),
+            value,
+          ),
+          { minLength: 1, maxLength: 12 },
+        ),
+      });
+      await fc.assert(
+        fc.asyncProperty(fc.array(part, { minLength: 1, maxLength: 30 }), async (parts) => {
+          const device = newDevice();
+          const messages = parts.map(({ boot, late, samples }, seq) =>
+            message({
+              device,
+              boot,
+              seq: seq * 3,
+              backfill: late,
+              samples: samples.map(([at, compressorCurrentA]) => [
+                BASE_TIME_MS + at - (late ? 86_400_000 : 0),
+                { compressorCurrentA, doorOpen: true },
+              ]),
+            }),
+          );
+          await write(...messages.filter((_message, i) => i % 3 !== 0));
+          await write(...messages.filter((_message, i) => i % 3 === 0));
+          // InfluxDB cannot hold two samples with one timestamp: what it says it holds is what must be rolled up.
+          const kept = await exported(store, { device });
+          const range = { from: BASE_TIME_MS - DAY_MS, to: BASE_TIME_MS + DAY_MS };
+          for (const bucketMs of ROLL_UP_WIDTHS_MS) {
+            const query = { tenant: 'acme', device, model: 'refrigerator', bucketMs, ...range };
+            const signals = ['doorOpen', 'compressorCurrentA', 'unknown'];
+            expect(await store.aggregate({ ...query, signals })).toEqual([
+              { signal: 'doorOpen', buckets: [] },
+              { signal: 'compressorCurrentA', buckets: rolledUp(kept, 'compressorCurrentA', bucketMs) },
+              { signal: 'unknown', buckets: [] },
+            ]);
+          }
+        }),
+        { numRuns: 25 },
+      );
+    });
+
+    it('rolls up whole buckets, whatever part of them was asked for', async () => {
+      const device = newDevice();
+      await write(
+        message({
+          device,
+          seq: 1,
+          samples: [
+            [BASE_TIME_MS, { compressorCurrentA: 1 }],
+            [BASE_TIME_MS + 59_000, { compressorCurrentA: 4 }],
+            [BASE_TIME_MS + 60_000, { compressorCurrentA: 9 }],
+          ],
+        }),
+      );
+      const [rolled] = await store.aggregate({
+        tenant: 'acme',
+        device,
+        model: 'refrigerator',
+        signals: ['compressorCurrentA'],
+        from: BASE_TIME_MS + 30_000,
+        to: BASE_TIME_MS + 31_000,
+        bucketMs: 60_000,
+      });
+      expect(rolled?.buckets).toEqual([{ from: BASE_TIME_MS, count: 2, min: 1, max: 4, mean: 2.5, last: 4 }]);
+    });
+
+    it('compares the devices of a model, each with one voice', async () => {
+      const model = 'fleet';
+      const means = Array.from({ length: 20 }, (_, i) => (i * 7919) % 101);
+      for (const [i, mean] of means.entries()) {
+        const samples = Array.from(
+          { length: i + 1 },
+          (_, n) => [BASE_TIME_MS + n * 1_000, { level: mean + (i % 2 === 0 ? 0 : n - i / 2) }] as const,
+        );
+        await write(message({ device: `fleet-${i}`, model, seq: 1, samples }));
+      }
+      await write(
+        message({ tenant: 'rival', device: 'f', model, seq: 1, samples: [[BASE_TIME_MS, { level: 1e6 }]] }),
+        message({ device: 'fleet-0', model, seq: 2, samples: [[BASE_TIME_MS + HOUR_MS, { level: 5, name: 'x' }]] }),
+      );
+      const query = { tenant: 'acme', model, from: BASE_TIME_MS, to: BASE_TIME_MS + 2 * HOUR_MS } as const;
+      const sorted = [...means].sort((a, b) => a - b);
+      expect(await store.aggregateModel({ ...query, signal: 'level', bucketMs: HOUR_MS })).toEqual([
+        {
+          from: BASE_TIME_MS,
+          devices: 20,
+          count: 210,
+          p50: sorted[9],
+          p95: sorted[18],
+          mean: Math.fround(means.reduce((sum, mean) => sum + mean, 0) / 20),
+        },
+        { from: BASE_TIME_MS + HOUR_MS, devices: 1, count: 1, p50: 5, p95: 5, mean: 5 },
+      ]);
+      expect(await store.aggregateModel({ ...query, signal: 'name', bucketMs: 60_000 })).toEqual([]);
+      expect(await store.aggregateModel({ ...query, tenant: "' OR 1=1", signal: 'level', bucketMs: 60_000 })).toEqual(
+        [],
+      );
+    });
+
+    it('gives the latest values of all devices page by page', async () => {
+      const model = 'paged';
+      const names = ['a', 'B', 'c:1', 'd_2', 'E'];
+      for (const device of names) {
+        await write(
+          message({ device, model, seq: 2, samples: [[BASE_TIME_MS + 10, { level: 1, on: true }]] }),
+          message({ device, model, seq: 1, samples: [[BASE_TIME_MS, { level: 2, phase: device }]] }),
+          message({ device, model, seq: 3, backfill: true, samples: [[BASE_TIME_MS + 99, { level: 3 }]] }),
+        );
+      }
+      await write(
+        message({ device: 'only-backfill', model, seq: 1, backfill: true, samples: [[BASE_TIME_MS, { level: 1 }]] }),
+        message({ tenant: 'rival', device: 'b', model, seq: 1, samples: [[BASE_TIME_MS, { level: 1 }]] }),
+      );
+      const seen = new Map<string, unknown>();
+      let after: string | undefined;
+      for (let pages = 0; pages < 4; pages++) {
+        const page = await store.latestAll({ tenant: 'acme', model, limit: 2, ...(after !== undefined && { after }) });
+        for (const { device, values } of page.devices) seen.set(device, values);
+        after = page.next;
+        if (after === undefined) break;
+      }
+      expect([...seen.keys()]).toEqual([...names].sort());
+      for (const device of names) {
+        expect(seen.get(device)).toEqual(await store.latest({ tenant: 'acme', device, model }));
+      }
+      expect(await store.latestAll({ tenant: 'acme', model: 'no such model', limit: 2 })).toEqual({ devices: [] });
+    });
+
+    it('refuses questions about fleets and long ranges beyond its limits', async () => {
+      const code = (question: Promise<unknown>) => question.catch((error: unknown) => (error as AppError).code);
+      const query = { tenant: 'acme', device: 'd', model: 'refrigerator', from: 0, to: DAY_MS, signals: ['a'] };
+      const invalid = 'STORE_QUERY_INVALID';
+      expect(await code(store.aggregate({ ...query, bucketMs: 1_000 as 60_000 }))).toBe(invalid);
+      expect(await code(store.aggregate({ ...query, to: 200_001 * MINUTE_MS, bucketMs: 60_000 }))).toBe(invalid);
+      expect(await code(store.aggregate({ ...query, from: 0.5, bucketMs: 60_000 }))).toBe(invalid);
+      const fleet = { tenant: 'acme', model: 'refrigerator', signal: 'a', from: 0 };
+      expect(await code(store.aggregateModel({ ...fleet, to: 1_501 * MINUTE_MS, bucketMs: 60_000 }))).toBe(invalid);
+      for (const limit of [0, 1_001, 1.5])
+        expect(await code(store.latestAll({ tenant: 'acme', model: 'refrigerator', limit }))).toBe(invalid);
+    });
+
     it('knows whether a message is stored', async () => {
       const device = newDevice();
       const identity = { tenant: 'acme', device, model: 'refrigerator', boot: 'boot1' };
@@ -554,6 +711,26 @@ function extremesOf(values: readonly number[], buckets: number, widthMs: number)
     const highest = inBucket.reduce((best, point) => (point[1] > best[1] ? point : best));
     return [lowest, highest].sort(([a], [b]) => a - b);
   }).flat();
+}
+
+/** Roll-ups worked out the plain way, in the order of the stored nanoseconds. */
+function rolledUp(samples: readonly StoredSample[], signal: string, bucketMs: number): RollUp[] {
+  const placed = samples
+    .map((sample) => ({ place: BigInt(timestampNs(sample, sample)), value: sample.signals[signal] as number, sample }))
+    .sort((a, b) => (a.place < b.place ? -1 : 1));
+  const buckets = new Map<number, number[]>();
+  for (const { value, sample } of placed) {
+    const from = Math.floor(sample.observedAt / bucketMs) * bucketMs;
+    buckets.set(from, [...(buckets.get(from) ?? []), value]);
+  }
+  return [...buckets].map(([from, values]) => ({
+    from,
+    count: values.length,
+    min: Math.min(...values) + 0,
+    max: Math.max(...values) + 0,
+    mean: values.reduce((sum, value) => sum + value, 0) / values.length,
+    last: (values.at(-1) as number) + 0,
+  }));
 }
 
 /** A full collection, so that what is left is what somebody holds. */
