@@ -6,10 +6,11 @@
 import { AppError, type ErrorCode, errorText } from '../contract/kernel/errors.ts';
 import { clientIdOf } from '../contract/kernel/ids.ts';
 import { SECOND_MS } from '../contract/kernel/time.ts';
-import type { DeliverPublish, DeviceDirectory, InboundPublish, RegisteredDevice } from '../contract/ports/broker.ts';
+import type { DeliverPublish, DeviceDirectory, RegisteredDevice } from '../contract/ports/broker.ts';
 import type { Clock, Logger, Metrics, Service } from '../contract/ports/services.ts';
 import type { Appended, EntryKind, Position, TelemetryLog } from '../contract/ports/telemetry-log.ts';
 import type { TelemetryReader } from '../contract/ports/telemetry-store.ts';
+import { FLAT_BOOT } from '../contract/wire/payloads.ts';
 import type { TelemetryMessage } from '../contract/wire/sample.ts';
 import { UPSTREAM_CHANNELS } from '../contract/wire/topics.ts';
 import { accept } from './accept.ts';
@@ -18,9 +19,10 @@ import { fingerprintOf } from './content-ring.ts';
 import { Counters } from './counters.ts';
 import { declaredSignals } from './declared-signals.ts';
 import { type DecodedTelemetry, decodeTelemetry, type RefusedTelemetry, toMessage } from './decode.ts';
-import { type QuarantineFacts, quarantineEntry, quarantineRecord } from './quarantine.ts';
+import { type QuarantineFacts, quarantineEntry, quarantineRecord, type ReceivedPublish } from './quarantine.ts';
 import { DEFAULT_SEQUENCE_LIMITS, SequenceBook, type SequenceLimits, type SequenceWindow } from './sequence.ts';
 import { SequenceKeeper } from './sequence-keeper.ts';
+import { isPacked, unpack } from './unpack.ts';
 
 const MIB = 1024 * 1024;
 
@@ -63,7 +65,7 @@ type Done = (error: Error | undefined) => void;
 
 /** A telemetry message on its way through the door. */
 interface Passage {
-  readonly publish: InboundPublish;
+  readonly publish: ReceivedPublish;
   readonly device: RegisteredDevice;
   readonly decoded: DecodedTelemetry;
   readonly window: SequenceWindow;
@@ -137,11 +139,24 @@ class IngestService implements Ingest {
       return;
     }
     this.#count.received.add(publish.channel);
-    if (publish.channel === 'telemetry') this.#telemetry(publish, done);
-    else this.#rare(publish.channel, publish, done);
+    if (isPacked(publish.payload)) this.#packed(publish, done);
+    else this.#plain(publish, done);
   };
 
-  #telemetry(publish: InboundPublish, done: Done): void {
+  #packed(publish: ReceivedPublish, done: Done): void {
+    const unpacked = unpack(publish.payload);
+    this.#count.unpacked.add(unpacked.kind);
+    if (unpacked.kind === 'json')
+      this.#plain({ ...publish, payload: unpacked.payload, received: publish.payload }, done);
+    else this.#refuse(publish, { kind: 'refused', reason: unpacked.reason, at: '', samples: 0 }, done);
+  }
+
+  #plain(publish: ReceivedPublish, done: Done): void {
+    if (publish.channel === 'telemetry') this.#telemetry(publish, done);
+    else this.#rare(publish.channel, publish, done);
+  }
+
+  #telemetry(publish: ReceivedPublish, done: Done): void {
     const { payload, receivedAt } = publish;
     const device = this.#needs.directory.peek(publish.device) ?? publish.device;
     const memory = this.#book.device(device);
@@ -150,15 +165,16 @@ class IngestService implements Ingest {
       this.#refuse(publish, decoded, done);
       return;
     }
-    memory.currentBoot ??= decoded.boot;
+    const isFlat = decoded.boot === FLAT_BOOT;
+    if (!isFlat) memory.currentBoot ??= decoded.boot;
     const window = this.#book.window(memory, 'telemetry', decoded.boot);
-    const fingerprint = fingerprintOf(payload);
+    const fingerprint = fingerprintOf(decoded.refusals.length === 0 ? decoded.body : payload);
     const passage: Passage = { publish, device, decoded, window, fingerprint, done };
     const acceptance = accept(decoded.seq, window, fingerprint);
     switch (acceptance.kind) {
       case 'accepted':
         if (acceptance.late) this.#count.late.add('');
-        if (acceptance.gapBefore) this.#count.missing.add('', acceptance.gapBefore);
+        if (acceptance.gapBefore && !isFlat) this.#count.missing.add('', acceptance.gapBefore);
         window.begin(decoded.seq, fingerprint);
         this.#append(passage);
         return;
@@ -240,7 +256,7 @@ class IngestService implements Ingest {
    * else speaks in its name. While the first is in flight this one waits: if that fails, the number is free again.
    */
   #conflict(
-    publish: InboundPublish,
+    publish: ReceivedPublish,
     window: SequenceWindow,
     refused: RefusedTelemetry & { readonly seq: number },
     inFlight: boolean,
@@ -307,7 +323,7 @@ class IngestService implements Ingest {
     this.#share(error, done, waiters);
   }
 
-  #rare(channel: RareChannel, publish: InboundPublish, done: Done): void {
+  #rare(channel: RareChannel, publish: ReceivedPublish, done: Done): void {
     switch (channel) {
       case 'birth':
         this.#birth(publish, done);
@@ -330,7 +346,7 @@ class IngestService implements Ingest {
    * The signals count from now on, before the birth is durable: telemetry that was sent right behind it is decoded
    * within the same round. If the append fails, the device is not acknowledged and sends its birth again.
    */
-  #birth(publish: InboundPublish, done: Done): void {
+  #birth(publish: ReceivedPublish, done: Done): void {
     const parsed = parseChannelPayload('birth', publish.payload);
     if (parsed.kind === 'refused') {
       this.#refuse(publish, parsed, done);
@@ -344,7 +360,7 @@ class IngestService implements Ingest {
   }
 
   /** A last will of an older boot must not end a newer one: it is kept in the log, but not as a state. */
-  #state(publish: InboundPublish, done: Done): void {
+  #state(publish: ReceivedPublish, done: Done): void {
     const parsed = parseChannelPayload('state', publish.payload);
     if (parsed.kind === 'refused') {
       this.#refuse(publish, parsed, done);
@@ -358,7 +374,7 @@ class IngestService implements Ingest {
     this.#appendRaw(stale ? 'other' : 'state', publish, this.#acknowledge(done));
   }
 
-  #event(publish: InboundPublish, done: Done): void {
+  #event(publish: ReceivedPublish, done: Done): void {
     const parsed = parseChannelPayload('event', publish.payload);
     if (parsed.kind === 'refused') {
       this.#refuse(publish, parsed, done);
@@ -384,7 +400,7 @@ class IngestService implements Ingest {
     });
   }
 
-  #appendRaw(kind: EntryKind, { device, payload, receivedAt }: InboundPublish, done: Appended): void {
+  #appendRaw(kind: EntryKind, { device, payload, receivedAt }: ReceivedPublish, done: Appended): void {
     const { tenant, model } = device;
     const entry = { kind, tenant, device: device.device, model, receivedAt, body: payload };
     this.#needs.log.append(entry, (error, position) => {
@@ -397,7 +413,7 @@ class IngestService implements Ingest {
   }
 
   /** The whole message is refused and acknowledged. */
-  #refuse(publish: InboundPublish, refused: RefusedTelemetry, done: Done): void {
+  #refuse(publish: ReceivedPublish, refused: RefusedTelemetry, done: Done): void {
     this.#quarantine(publish, refused, (error) => {
       if (!error) this.#count.quarantined.add(refused.reason);
       if (!error && refused.samples > 0) this.#count.samples.add('refused', refused.samples);
@@ -405,7 +421,7 @@ class IngestService implements Ingest {
     });
   }
 
-  #quarantineSamples(publish: InboundPublish, decoded: DecodedTelemetry, done: Done): void {
+  #quarantineSamples(publish: ReceivedPublish, decoded: DecodedTelemetry, done: Done): void {
     const [first] = decoded.refusals;
     if (!first) return;
     const { boot, seq } = decoded;
@@ -417,7 +433,7 @@ class IngestService implements Ingest {
     });
   }
 
-  #quarantine(publish: InboundPublish, facts: QuarantineFacts, done: Done): void {
+  #quarantine(publish: ReceivedPublish, facts: QuarantineFacts, done: Done): void {
     const record = quarantineRecord(publish, facts);
     this.#needs.log.append(quarantineEntry(record, publish.device.model), (error, position) => {
       if (!error) {
@@ -506,6 +522,10 @@ function createCounts(counters: Counters) {
       'channel',
       ['telemetry', 'event'],
     ),
+    unpacked: counters.create('presage_ingest_unpacked_total', 'Messages in gzip or CBOR by outcome', 'outcome', [
+      'json',
+      'refused',
+    ]),
     late: counters.create('presage_ingest_late_total', 'Telemetry messages behind a newer one of their boot'),
     missing: counters.create('presage_ingest_missing_total', 'Sequence numbers that had not come when a newer one did'),
     lookups: counters.create('presage_ingest_lookups_total', 'Telemetry messages that the store was asked about'),

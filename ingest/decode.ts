@@ -12,6 +12,7 @@ import { EARLIEST_DEVICE_TIME_MS, MAX_FUTURE_MS } from '../contract/kernel/time.
 import type { RegisteredDevice } from '../contract/ports/broker.ts';
 import {
   CONTRACT_VERSION,
+  FLAT_BOOT,
   MAX_PAYLOAD_BYTES,
   MAX_PAYLOAD_DEPTH,
   MAX_SAMPLES_PER_MESSAGE,
@@ -83,8 +84,22 @@ export function decodeTelemetry(
   if (parsed.kind === 'refused') return { ...parsed, samples: 0 };
   const { value } = parsed;
   const invalid = checkEnvelope(value);
+  if (invalid !== undefined && isFlat(value)) return decodeFlat(value, { catalogue: signalsOf(model), declared, now });
   if (invalid !== undefined) return refuseWhole(value, deepOr(value, 'PAYLOAD_INVALID'), invalid);
   return decodeSamples(payload, value as unknown as Envelope, { catalogue: signalsOf(model), declared, now });
+}
+
+function isFlat(value: ParsedObject): boolean {
+  return Object.hasOwn(value, 'ts') && !Object.hasOwn(value, 'v');
+}
+
+/** A flat object becomes the usual form with its time as sequence number; places are named as the device wrote them. */
+function decodeFlat(value: ParsedObject, context: SampleContext): DecodedTelemetry | RefusedTelemetry {
+  const { ts, ...signals } = value;
+  if (!isCount(ts)) return refuseWhole({}, deepOr(value, 'PAYLOAD_INVALID'), 'ts');
+  const envelope = { v: CONTRACT_VERSION, boot: FLAT_BOOT, seq: ts, t: ts, s: [[0, signals]] };
+  const outcome = decodeSamples(Buffer.from(JSON.stringify(envelope)), envelope, context);
+  return outcome.kind === 'refused' ? { ...outcome, at: outcome.at.replace(/^s\[0\](\[1\])?\.?/, '') } : outcome;
 }
 
 /** The message as it travels inside the house. */

@@ -20,7 +20,10 @@ export interface QuarantineFacts extends Refusal {
   readonly part?: unknown;
 }
 
-export function quarantineRecord(publish: InboundPublish, facts: QuarantineFacts): QuarantineRecord {
+/** `received`: the bytes as they came, when `payload` is what they were unpacked to. */
+export type ReceivedPublish = InboundPublish & { readonly received?: Uint8Array };
+
+export function quarantineRecord(publish: ReceivedPublish, facts: QuarantineFacts): QuarantineRecord {
   const { device, channel, payload, receivedAt } = publish;
   return {
     tenant: device.tenant,
@@ -29,7 +32,7 @@ export function quarantineRecord(publish: InboundPublish, facts: QuarantineFacts
     at: facts.at,
     channel,
     receivedAt,
-    sha256: sha256Of(payload),
+    sha256: sha256Of(publish.received ?? payload),
     excerpt: facts.part === undefined ? excerptOfBytes(payload) : excerptOf(partText(facts.part)),
     ...(facts.boot === undefined ? {} : { boot: facts.boot }),
     ...(facts.seq === undefined ? {} : { seq: facts.seq }),

@@ -6,7 +6,7 @@ import { errorText } from '../contract/kernel/errors.ts';
 import type { DeviceDirectory } from '../contract/ports/broker.ts';
 import type { Logger } from '../contract/ports/services.ts';
 import type { LogConsumers, LoggedEntry, LogReader, Position } from '../contract/ports/telemetry-log.ts';
-import { birthPayload, eventPayload, statePayload } from '../contract/wire/payloads.ts';
+import { birthPayload, eventPayload, FLAT_BOOT, statePayload } from '../contract/wire/payloads.ts';
 import { fingerprintOf } from './content-ring.ts';
 import { declaredSignals } from './declared-signals.ts';
 import { readIfThere, replaceFile } from './log/durable-files.ts';
@@ -99,7 +99,7 @@ function replayEntry(entry: LoggedEntry, book: SequenceBook): void {
       // Our own door checked it before it was logged.
       const { boot, seq, s } = parseBody(entry) as { boot: string; seq: number; s: unknown[] };
       const memory = book.device(entry);
-      memory.currentBoot ??= boot;
+      if (boot !== FLAT_BOOT) memory.currentBoot ??= boot;
       // Where a sample was refused, the entry is not what the device sent: nothing can be compared with it.
       const fingerprint = s.includes(null) ? 0 : fingerprintOf(entry.body);
       book.window(memory, 'telemetry', boot).mark(seq, fingerprint);

@@ -67,6 +67,12 @@ export const ERRORS = {
     'The payload is not JSON',
     'See docs/device-contract.md for the payload of this topic.',
   ),
+  PAYLOAD_ENCODING: spec(
+    400,
+    false,
+    'The payload cannot be unpacked',
+    'gzip must be whole; CBOR must be one map with text keys, without byte strings, tags or repeated keys.',
+  ),
   PAYLOAD_INVALID: spec(400, false, 'The payload breaks the device contract', 'The quarantine entry names the field.'),
   PAYLOAD_TOO_DEEP: spec(
     400,

@@ -39,6 +39,17 @@ export const telemetryPayload = z.strictObject({
 });
 export type TelemetryPayload = z.infer<typeof telemetryPayload>;
 
+/** Boot of messages that come without one; their sequence number is their time. */
+export const FLAT_BOOT = 'flat';
+
+/**
+ * The other form of telemetry: one sample as a flat object, `ts` = device epoch ms, every other field a signal. It has no
+ * sequence number: device and `ts` are its identity, and gaps cannot be found.
+ */
+export const flatTelemetryPayload = z
+  .object({ ts: epochMs })
+  .catchall(z.union([z.number(), z.boolean(), z.string().max(MAX_TEXT_VALUE_CHARS)]));
+
 export const signalDeclaration = z.strictObject({
   name: signalName,
   unit: z.string().max(24).optional(),
