@@ -47,6 +47,8 @@ import { registerSessions } from './routes/sessions.ts';
 import { registerStream } from './routes/stream.ts';
 import { registerTelemetry } from './routes/telemetry.ts';
 import { registerTickets } from './routes/tickets.ts';
+import { registerTokens } from './routes/tokens.ts';
+import { registerUsers } from './routes/users.ts';
 import { createEvidenceWorker } from './tickets/evidence-worker.ts';
 import { selectSummaries } from './tickets/ticket-summary.ts';
 
@@ -183,6 +185,7 @@ export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
     readiness: deps.readiness,
     renderMetrics: deps.renderMetrics,
     version: deps.version,
+    publicUrl,
     secureCookies: () => publicUrl().startsWith('https:'),
   };
 
@@ -313,6 +316,8 @@ async function registerPlugins(app: App, context: RouteContext, options: ApiOpti
 function registerRoutes(app: App, context: RouteContext): void {
   registerOperations(app, context);
   registerSessions(app, context);
+  registerTokens(app, context);
+  registerUsers(app, context);
   registerModels(app, context);
   registerDevices(app, context);
   registerTelemetry(app, context);

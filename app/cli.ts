@@ -3,13 +3,16 @@ import { Command } from 'commander';
 import * as backtest from './commands/backtest.ts';
 import * as config from './commands/config.ts';
 import * as demo from './commands/demo.ts';
+import * as device from './commands/device.ts';
 import * as exportCommand from './commands/export.ts';
 import * as migrate from './commands/migrate.ts';
 import * as openapi from './commands/openapi.ts';
 import * as prognosis from './commands/prognosis.ts';
 import * as replay from './commands/replay.ts';
 import * as sim from './commands/sim.ts';
+import * as token from './commands/token.ts';
 import * as up from './commands/up.ts';
+import * as user from './commands/user.ts';
 import { VERSION } from './version.ts';
 
 const program = new Command('presage')
@@ -17,7 +20,21 @@ const program = new Command('presage')
   .version(VERSION)
   .showHelpAfterError();
 
-for (const command of [demo, up, sim, replay, backtest, prognosis, exportCommand, migrate, openapi, config])
+for (const command of [
+  demo,
+  up,
+  sim,
+  replay,
+  backtest,
+  prognosis,
+  token,
+  user,
+  device,
+  exportCommand,
+  migrate,
+  openapi,
+  config,
+])
   command.register(program);
 program
   .command('version')

@@ -6,8 +6,8 @@ import { and, count, eq, gt, isNull, or } from 'drizzle-orm';
 import type { Clock } from '../../contract/ports/services.ts';
 import type { Database, Transaction } from '../db/database.ts';
 import { centres, ownerLinks, sessions, tenants, tokens, users } from '../db/schema.ts';
+import { createOwnerLink } from './owner-links.ts';
 import { SESSION_IDLE_MS } from './principal.ts';
-import { createOwnerLink } from './tokens.ts';
 
 /** What a database without a seed begins with. */
 export const FIRST_TENANT = 'default';

@@ -1,6 +1,6 @@
 /** Who is asking: the user behind a token or a session, and what his role may do. */
 import { and, eq, gt, isNull, or, sql } from 'drizzle-orm';
-import type { Role } from '../../contract/http/resources.ts';
+import type { Role, TokenScope } from '../../contract/http/resources.ts';
 import { AppError } from '../../contract/kernel/errors.ts';
 import { DAY_MS, MINUTE_MS } from '../../contract/kernel/time.ts';
 import type { Clock } from '../../contract/ports/services.ts';
@@ -15,6 +15,8 @@ export interface Principal extends TenantScope {
   /** Set: sees only this centre's tickets and their devices. */
   readonly centre: string | undefined;
   readonly via: 'token' | 'session';
+  /** Set: a token that may do only a part of what its user may. */
+  readonly scope?: TokenScope | undefined;
 }
 
 /** What each act asks for. Reading asks for any role. */
@@ -22,14 +24,27 @@ const PERMITTED = {
   read: ['viewer', 'agent', 'engineer', 'manager', 'admin'],
   workOnTickets: ['agent', 'engineer', 'manager', 'admin'],
   manageDevices: ['manager', 'admin'],
+  manageTokens: ['manager', 'admin'],
+  manageUsers: ['admin'],
 } as const satisfies Record<string, readonly Role[]>;
 export type Act = keyof typeof PERMITTED;
+
+/** What each scope of a token leaves of that. Access itself is never among it: a narrow token cannot make a wide one. */
+const IN_SCOPE = {
+  read: ['read'],
+  devices: ['read', 'manageDevices'],
+  tickets: ['read', 'workOnTickets'],
+} as const satisfies Record<TokenScope, readonly Act[]>;
 
 /** @throws AppError FORBIDDEN */
 export function requireAct(principal: Principal, act: Act): void {
   const permitted: readonly Role[] = PERMITTED[act];
   if (!permitted.includes(principal.role)) {
     throw new AppError('FORBIDDEN', `a ${principal.role} may not do this; it takes one of ${permitted.join(', ')}`);
+  }
+  const inScope: readonly Act[] | undefined = principal.scope && IN_SCOPE[principal.scope];
+  if (inScope && !inScope.includes(act)) {
+    throw new AppError('FORBIDDEN', `this token has the scope ${principal.scope} only`);
   }
 }
 
@@ -55,7 +70,7 @@ export function createAccounts(database: Database, clock: Clock): Accounts {
         const hash = hashToken(token);
         const now = clock.now();
         const [row] = await tx
-          .select({ user: users, lastUsedAt: tokens.lastUsedAt })
+          .select({ user: users, lastUsedAt: tokens.lastUsedAt, scope: tokens.scope })
           .from(tokens)
           .innerJoin(users, and(eq(users.tenant, tokens.tenant), eq(users.id, tokens.user)))
           .where(
@@ -70,7 +85,7 @@ export function createAccounts(database: Database, clock: Clock): Accounts {
         if (now - (row.lastUsedAt ?? 0) > TOUCH_MS) {
           await tx.update(tokens).set({ lastUsedAt: now }).where(eq(tokens.hash, hash));
         }
-        return principalOf(row.user, 'token');
+        return { ...principalOf(row.user, 'token'), scope: row.scope ?? undefined };
       }),
     bySession: (secret) =>
       database.withSystem(async (tx) => {

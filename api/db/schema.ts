@@ -20,7 +20,7 @@ import {
   uniqueIndex,
   uuid,
 } from 'drizzle-orm/pg-core';
-import type { Role, TicketState, TicketSummary } from '../../contract/http/resources.ts';
+import type { Role, TicketState, TicketSummary, TokenScope } from '../../contract/http/resources.ts';
 import type { Evidence, Prediction, RemainingLife, Severity } from '../../contract/ports/findings.ts';
 
 const appRole = pgRole('presage_app').existing();
@@ -97,16 +97,21 @@ export const users = pgTable(
 export const tokens = pgTable(
   'tokens',
   {
+    /** Not granted to `presage_app`. */
     hash: bytes('hash').primaryKey(),
+    /** Names it in lists and when it is revoked. */
+    id: uuid('id').notNull().unique().defaultRandom(),
     tenant: tenant(),
     user: text('user_id').notNull(),
     label: text('label').notNull(),
+    scope: text('scope').$type<TokenScope>(),
+    createdBy: text('created_by'),
     createdAt: time('created_at').notNull(),
     expiresAt: time('expires_at'),
     lastUsedAt: time('last_used_at'),
     revokedAt: time('revoked_at'),
   },
-  (table) => [index('tokens_by_user').on(table.tenant, table.user), ...systemOnly()],
+  (table) => [index('tokens_by_user').on(table.tenant, table.user), ...policies()],
 );
 
 /** One-time links with which an owner opens the first session. */

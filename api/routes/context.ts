@@ -40,6 +40,8 @@ export interface RouteContext {
   readonly readiness: () => Promise<Readonly<Record<string, Readiness>>>;
   readonly renderMetrics: () => Promise<string>;
   readonly version: string;
+  /** Base of links for users, without a slash at the end. */
+  readonly publicUrl: () => string;
   /** Whether cookies may travel over plain http. */
   readonly secureCookies: () => boolean;
 }

@@ -1,6 +1,6 @@
 /** Signing in with a one-time owner link, signing out, and who am I. */
 import { z } from 'zod';
-import { ROLES } from '../../contract/http/resources.ts';
+import { ROLES, TOKEN_SCOPES } from '../../contract/http/resources.ts';
 import { AppError } from '../../contract/kernel/errors.ts';
 import { SECOND_MS } from '../../contract/kernel/time.ts';
 import { type Principal, SESSION_LIFE_MS } from '../accounts/principal.ts';
@@ -12,6 +12,7 @@ const me = z.object({
   user: z.string(),
   role: z.enum(ROLES),
   centre: z.string().optional(),
+  scope: z.enum(TOKEN_SCOPES).optional(),
 });
 const linkBody = z.strictObject({ link: z.string().min(20).max(200) });
 /** Guesses of a link from one address. */
@@ -51,6 +52,6 @@ export function registerSessions(app: App, { accounts, secureCookies }: RouteCon
   );
 }
 
-function meOf({ tenant, user, role, centre }: Principal): z.infer<typeof me> {
-  return { tenant, user, role, ...(centre === undefined ? {} : { centre }) };
+function meOf({ tenant, user, role, centre, scope }: Principal): z.infer<typeof me> {
+  return { tenant, user, role, ...(centre === undefined ? {} : { centre }), ...(scope === undefined ? {} : { scope }) };
 }

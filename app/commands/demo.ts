@@ -6,7 +6,7 @@ import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
-import { createOwnerLink } from '../../api/accounts/tokens.ts';
+import { createOwnerLink } from '../../api/accounts/owner-links.ts';
 import type { Ticket } from '../../contract/http/resources.ts';
 import { DAY_MS, formatDuration, SECOND_MS } from '../../contract/kernel/time.ts';
 import { createFleet, type Fleet } from '../../device-sim/fleet.ts';
@@ -22,7 +22,7 @@ import {
 } from '../cli-support.ts';
 import { composeSystem, type System, systemClock } from '../compose.ts';
 import type { Config } from '../config.ts';
-import { type ApiClient, createApiClient } from '../demo/api-client.ts';
+import { createDemoClient, type DemoClient } from '../demo/demo-client.ts';
 import { createDemoSeed, DEMO_CENTRE, DEMO_TENANT, type DemoSeed, newWebhookSecret } from '../demo/demo-seed.ts';
 import { findInfluxd, type InfluxServer, startInfluxServer } from '../demo/influx-server.ts';
 import { freePortOr } from '../demo/ports.ts';
@@ -64,7 +64,7 @@ interface Stage {
   readonly fleet: Fleet;
   readonly receiver: WebhookReceiver;
   readonly demo: DemoSeed;
-  readonly client: ApiClient;
+  readonly client: DemoClient;
   readonly close: () => Promise<void>;
 }
 
@@ -135,7 +135,7 @@ async function openParts(options: DemoOptions, closers: (() => unknown)[], close
     fleet,
     receiver,
     demo,
-    client: createApiClient(`http://127.0.0.1:${ports.http}`, demo.token),
+    client: createDemoClient(`http://127.0.0.1:${ports.http}`, demo.token),
     close,
   };
 }

@@ -3,12 +3,13 @@ import { createWriteStream } from 'node:fs';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Command } from 'commander';
-import { AppError, errorText } from '../../contract/kernel/errors.ts';
+import { apiClientFor } from '../api-client.ts';
 import { runCommand } from '../cli-support.ts';
 
 interface ExportOptions {
   readonly api: string;
-  readonly token: string;
+  readonly token?: string;
+  readonly tokenFile?: string;
   readonly device: string;
   readonly from: string;
   readonly to: string;
@@ -20,7 +21,8 @@ export function register(program: Command): void {
     .command('export')
     .description('write a device’s samples as NDJSON, one sample a line')
     .requiredOption('--api <url>', 'address of the API, for example http://127.0.0.1:8080')
-    .requiredOption('--token <token>', 'API token')
+    .option('--token <token>', 'API token; other users of this machine may see it')
+    .option('--token-file <file>', 'file with the API token')
     .requiredOption('--device <id>', 'device id')
     .option('--from <time>', 'ISO 8601, inclusive', '2000-01-01T00:00:00Z')
     .option('--to <time>', 'ISO 8601, exclusive; now when absent', new Date().toISOString())
@@ -28,20 +30,8 @@ export function register(program: Command): void {
     .action(runCommand(exportTelemetry));
 }
 
-async function exportTelemetry(options: ExportOptions): Promise<void> {
-  const url = new URL('/api/v1/export/telemetry', options.api);
-  url.search = new URLSearchParams({ device: options.device, from: options.from, to: options.to }).toString();
-  let response: Response;
-  try {
-    response = await fetch(url, { headers: { authorization: `Bearer ${options.token}` } });
-  } catch (cause) {
-    throw new AppError('NOT_READY', `${options.api} does not answer: ${errorText((cause as Error).cause ?? cause)}`, {
-      cause,
-    });
-  }
-  if (!response.ok || !response.body)
-    throw new AppError('REQUEST_NOT_ALLOWED', `${response.status} ${await response.text()}`);
-  await pipeline(Readable.fromWeb(response.body), options.out ? createWriteStream(options.out) : process.stdout, {
-    end: options.out !== undefined,
-  });
+async function exportTelemetry({ device, from, to, out, ...access }: ExportOptions): Promise<void> {
+  const query = new URLSearchParams({ device, from, to });
+  const body = await apiClientFor(access).stream(`/api/v1/export/telemetry?${query}`);
+  await pipeline(Readable.fromWeb(body), out ? createWriteStream(out) : process.stdout, { end: out !== undefined });
 }

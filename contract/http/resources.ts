@@ -28,6 +28,61 @@ export const pageQuery = z.object({
 export const ROLES = ['viewer', 'agent', 'engineer', 'manager', 'admin'] as const;
 export type Role = (typeof ROLES)[number];
 
+/** What a token may do of what its user may; all of it when absent. Reading is in each. */
+export const TOKEN_SCOPES = ['read', 'devices', 'tickets'] as const;
+export type TokenScope = (typeof TOKEN_SCOPES)[number];
+
+const userId = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}$/, 'expected 1–64 of A-Z a-z 0-9 _ . @ -');
+const centreId = z.string().min(1).max(64);
+
+export const apiToken = z.object({
+  id: z.uuid(),
+  user: z.string(),
+  label: z.string(),
+  scope: z.enum(TOKEN_SCOPES).optional(),
+  /** User who made it; absent when the seed or the command line of the server did. */
+  createdBy: z.string().optional(),
+  createdAt: z.number(),
+  expiresAt: z.number().optional(),
+  lastUsedAt: z.number().optional(),
+  revokedAt: z.number().optional(),
+});
+export type ApiToken = z.infer<typeof apiToken>;
+
+export const apiTokenCreate = z.strictObject({
+  /** Oneself when absent. */
+  user: userId.optional(),
+  label: z.string().min(1).max(120),
+  scope: z.enum(TOKEN_SCOPES).optional(),
+  /** It ends after so many days; 365 when absent. */
+  days: z.number().int().min(1).max(3_650).optional(),
+});
+
+/** Answer to a creation: the only time the token is shown. */
+export const apiTokenCreated = apiToken.extend({ token: z.string() });
+export type ApiTokenCreated = z.infer<typeof apiTokenCreated>;
+
+export const user = z.object({
+  id: z.string(),
+  role: z.enum(ROLES),
+  centre: z.string().optional(),
+  disabled: z.boolean(),
+  createdAt: z.number(),
+});
+export type User = z.infer<typeof user>;
+
+export const userCreate = z.strictObject({ id: userId, role: z.enum(ROLES), centre: centreId.optional() });
+
+export const userChange = z.strictObject({
+  role: z.enum(ROLES).optional(),
+  /** `null` = of the whole tenant. */
+  centre: centreId.nullable().optional(),
+  disabled: z.boolean().optional(),
+});
+
+/** Opens one session of the user, once. */
+export const signInLink = z.object({ url: z.url(), expiresAt: z.number() });
+
 export const deviceCreate = z.strictObject({
   id: deviceId,
   model: z.string().min(1).max(64),

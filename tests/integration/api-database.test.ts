@@ -1,17 +1,17 @@
 /** The SQL side that every other part stands on: schema, walls between tenants, seed, directory, checkpoints, registry. */
 import { sql } from 'drizzle-orm';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { openFirstDoor } from '../../api/accounts/first-start.ts';
+import { createOwnerLink } from '../../api/accounts/owner-links.ts';
 import { hashToken } from '../../api/accounts/secrets.ts';
-import { createOwnerLink, createToken } from '../../api/accounts/tokens.ts';
 import { createCheckpointStore } from '../../api/checkpoints.ts';
 import { type Database, rootCause, sqlState } from '../../api/db/database.ts';
 import { migrate } from '../../api/db/migrate.ts';
-import { alerts, centres, devices, faultRecords, quarantine, tokens } from '../../api/db/schema.ts';
+import { alerts, centres, devices, faultRecords, ownerLinks, quarantine, tokens } from '../../api/db/schema.ts';
 import { applySeed } from '../../api/db/seed.ts';
 import { createDeviceDirectory } from '../../api/devices/directory.ts';
 import { createPresence } from '../../api/devices/presence.ts';
 import { createRegistrySink } from '../../api/devices/registry-sink.ts';
-import { AppError } from '../../contract/kernel/errors.ts';
 import { seedFile } from '../../contract/kernel/seed.ts';
 import type { QuarantineRecord } from '../../contract/ports/registry.ts';
 import { manualClock, silentLogger } from '../support/fake-services.ts';
@@ -353,14 +353,16 @@ describeOnDatabases('the database', clock, (database) => {
     expect(String(rootCause(second))).toContain('alerts_one_open');
   });
 
-  it('makes tokens and owner links of which only hashes are kept', async () => {
-    const token = await createToken(database(), { tenant: 'acme', user: 'ann', label: 'ci' }, clock);
-    expect(token).toMatch(/^psg_[A-Za-z0-9_-]{43}$/);
-    const stored = await database().withSystem((tx) => tx.select().from(tokens));
-    expect(stored.some((row) => row.hash.equals(hashToken(token)))).toBe(true);
-    await expect(createToken(database(), { tenant: 'acme', user: 'bob', label: '' }, clock)).rejects.toThrow(AppError);
-    expect(await createOwnerLink(database(), { tenant: 'acme', user: 'owner' }, clock)).toHaveLength(43);
+  it('makes owner links of which only hashes are kept', async () => {
+    const link = await createOwnerLink(database(), { tenant: 'acme', user: 'owner' }, clock);
+    expect(link).toHaveLength(43);
+    const stored = await database().withSystem((tx) => tx.select().from(ownerLinks));
+    expect(stored.some((row) => row.hash.equals(hashToken(link)))).toBe(true);
     await expect(createOwnerLink(database(), { tenant: 'nope', user: 'owner' }, clock)).rejects.toThrow(/nope/);
+  });
+
+  it('opens no first door where tenants are known', async () => {
+    expect(await openFirstDoor(database(), clock)).toBeUndefined();
   });
 });
 

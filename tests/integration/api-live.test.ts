@@ -4,7 +4,7 @@ import { get as httpGet, type IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
 import { sql } from 'drizzle-orm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createOwnerLink } from '../../api/accounts/tokens.ts';
+import { createOwnerLink } from '../../api/accounts/owner-links.ts';
 import type { Problem, StreamEvent } from '../../contract/http/resources.ts';
 import { streamEvent } from '../../contract/http/resources.ts';
 import { DAY_MS } from '../../contract/kernel/time.ts';

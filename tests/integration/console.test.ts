@@ -3,7 +3,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createOwnerLink } from '../../api/accounts/tokens.ts';
+import { createOwnerLink } from '../../api/accounts/owner-links.ts';
 import { type Database, openDatabase } from '../../api/db/database.ts';
 import { migrate } from '../../api/db/migrate.ts';
 import type { Ticket } from '../../contract/http/resources.ts';

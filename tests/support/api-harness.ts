@@ -205,7 +205,7 @@ export interface ApiHarness {
   /** Sends a request as a user; `undefined` = without credentials. */
   request(
     as: { tenant?: string; user: string } | undefined,
-    method: 'GET' | 'POST' | 'DELETE' | 'PUT',
+    method: 'GET' | 'POST' | 'DELETE' | 'PUT' | 'PATCH',
     url: string,
     more?: { body?: unknown; headers?: Record<string, string> },
   ): Promise<{ status: number; body: never; headers: Record<string, unknown>; text: string }>;
