@@ -1,0 +1,145 @@
+/** The faults of a chaos run: what is done to the server and to what it needs, one after the other, drawn from the seed. */
+import { join } from 'node:path';
+import type { Random } from '../../contract/kernel/random.ts';
+import type { RunningPostgres } from '../support/debian-postgres.ts';
+import type { PresageProcess } from '../support/presage-process.ts';
+import type { InfluxProxy, ProxyMode } from './influx-proxy.ts';
+import { postmasterPid, signalFamily, tearTail } from './processes.ts';
+import { pick } from './traffic.ts';
+
+export interface Surroundings {
+  readonly server: PresageProcess;
+  /** Absent = the server runs its own, embedded PostgreSQL. */
+  readonly postgres?: RunningPostgres;
+  readonly proxy?: InfluxProxy;
+  readonly random: Random;
+}
+
+export interface FaultReport {
+  /** How often each fault was made. */
+  readonly made: Record<string, number>;
+  /** Milliseconds from each start to its ready line. */
+  readonly startsMs: number[];
+  tornBytes: number;
+  droppedBytes: number;
+}
+
+type Fault = (around: Surroundings, report: FaultReport) => Promise<void>;
+
+const dataOf = (server: PresageProcess): string => join(server.directory, 'data');
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+async function startAgain({ server }: Surroundings, report: FaultReport): Promise<void> {
+  await server.restart();
+  report.startsMs.push(server.startMs);
+  report.droppedBytes += server.ready.recovered.log;
+}
+
+const kill: Fault = async (around, report) => {
+  await around.server.kill();
+  if (around.random() < 0.3) await pause(around.random() * 1_500);
+  await startAgain(around, report);
+};
+
+/** As when the machine loses its power: the embedded database dies with us. */
+const killBoth: Fault = async (around, report) => {
+  const pid = postmasterPid(join(dataOf(around.server), 'postgres', 'pgdata'));
+  await around.server.kill();
+  if (pid && !around.postgres) signalFamily(pid, 'SIGKILL');
+  await startAgain(around, report);
+};
+
+const killAndTear: Fault = async (around, report) => {
+  await around.server.kill();
+  report.tornBytes += tearTail(join(dataOf(around.server), 'log', 'telemetry'), around.random);
+  report.tornBytes += tearTail(join(dataOf(around.server), 'log', 'findings'), around.random);
+  await startAgain(around, report);
+};
+
+const stopInOrder: Fault = async (around, report) => {
+  await around.server.stop();
+  await startAgain(around, report);
+};
+
+const freeze: Fault = async ({ server, random }) => {
+  process.kill(server.pid, 'SIGSTOP');
+  await pause(500 + random() * 4_000);
+  process.kill(server.pid, 'SIGCONT');
+};
+
+const freezePostgres: Fault = async ({ server, postgres, random }) => {
+  const pid = postgres?.pid() ?? postmasterPid(join(dataOf(server), 'postgres', 'pgdata'));
+  if (!pid) return;
+  signalFamily(pid, 'SIGSTOP');
+  await pause(500 + random() * 4_000);
+  signalFamily(pid, 'SIGCONT');
+};
+
+const restartPostgres: Fault = async ({ postgres, random }) => {
+  await postgres?.restart(random() * 3_000);
+};
+
+function influxFault(mode: ProxyMode): Fault {
+  return async ({ proxy, random }) => {
+    proxy?.set(mode);
+    await pause(1_000 + random() * 4_000);
+    proxy?.set('pass');
+  };
+}
+
+/** A kill while InfluxDB is away: what waits in the log must survive both. */
+const killWhileInfluxIsAway: Fault = async (around, report) => {
+  around.proxy?.set('away');
+  await pause(around.random() * 1_000);
+  await kill(around, report);
+  await pause(around.random() * 1_000);
+  around.proxy?.set('pass');
+};
+
+const KILLS: Readonly<Record<string, Fault>> = { kill, killBoth, killAndTear };
+const OTHERS: Readonly<Record<string, Fault>> = { stopInOrder, freeze, freezePostgres };
+const INFLUX_FAULTS: Readonly<Record<string, Fault>> = {
+  influxAway: influxFault('away'),
+  influxSlow: influxFault('slow'),
+  influx401: influxFault('status401'),
+  influx429: influxFault('status429'),
+  influxRefusesOneLineInTen: influxFault('refuseTenth'),
+  killWhileInfluxIsAway,
+};
+
+/** Makes `kills` kills, and other faults between them, spread over the time until `endsAt` (of performance.now()). */
+export async function makeFaults(around: Surroundings, kills: number, endsAt: number): Promise<FaultReport> {
+  const report: FaultReport = { made: {}, startsMs: [], tornBytes: 0, droppedBytes: 0 };
+  const others = {
+    ...OTHERS,
+    ...(around.postgres ? { restartPostgres } : {}),
+    ...(around.proxy ? INFLUX_FAULTS : {}),
+  };
+  // The others come in turn, in an order of the seed, so that a short run has seen each of them too.
+  let turn: string[] = [];
+  const make = async (name: string, fault: Fault | undefined): Promise<void> => {
+    report.made[name] = (report.made[name] ?? 0) + 1;
+    await fault?.(around, report);
+  };
+  for (let left = kills; left > 0; left--) {
+    const spare = (endsAt - performance.now()) / left - 2_000;
+    await pause(Math.max(200, spare * (0.3 + around.random() * 0.4)));
+    if (left % 3 !== 0 || spare > 3_000) {
+      if (turn.length === 0) turn = shuffled(Object.keys(others), around.random);
+      const name = turn.pop() ?? 'freeze';
+      await make(name, (others as Readonly<Record<string, Fault>>)[name]);
+      await pause(around.random() * 300);
+    }
+    const name = pick(Object.keys(KILLS), around.random);
+    await make(name, KILLS[name]);
+  }
+  await pause(Math.max(0, endsAt - performance.now()));
+  return report;
+}
+
+function shuffled<Item>(items: readonly Item[], random: Random): Item[] {
+  return items
+    .map((item) => ({ item, rank: random() }))
+    .sort((a, b) => a.rank - b.rank)
+    .map(({ item }) => item);
+}

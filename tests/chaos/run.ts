@@ -1,0 +1,178 @@
+/**
+ * `npm run chaos -- --seed N --minutes M [--kills K] [--store embedded|influx] [--sql embedded|server]`: a whole Presage under
+ * misbehaving devices while it and what it needs are killed, frozen and cut off. Prints one JSON verdict on stdout and
+ * ends with 1 when a promise was broken. Faults and devices' mischief come from the seed; their timing is the machine's.
+ */
+import { parseArgs } from 'node:util';
+import { startInfluxServer } from '../../app/demo/influx-server.ts';
+import { seededRandom } from '../../contract/kernel/random.ts';
+import type { SeedFile } from '../../contract/kernel/seed.ts';
+import { findBinary } from '../support/binaries.ts';
+import { startDebianPostgres } from '../support/debian-postgres.ts';
+import { type PresageProcess, startPresage } from '../support/presage-process.ts';
+import { waitFor } from '../support/wait-for.ts';
+import { type ChaosDevice, createChaosDevice } from './device.ts';
+import { makeFaults } from './faults.ts';
+import { startInfluxProxy } from './influx-proxy.ts';
+import { balanceOf, exportOf, isReady, lagBytes, metricsOf, quarantineOf } from './server-view.ts';
+import { judge, type OfTenant } from './verdict.ts';
+
+const { values: options } = parseArgs({
+  options: {
+    seed: { type: 'string', default: '1' },
+    minutes: { type: 'string', default: '10' },
+    kills: { type: 'string' },
+    store: { type: 'string', default: 'embedded' },
+    sql: { type: 'string' },
+    devices: { type: 'string', default: '8' },
+    rate: { type: 'string', default: '10' },
+  },
+});
+const seed = Number(options.seed);
+const minutes = Number(options.minutes);
+const kills = Number(options.kills ?? Math.max(minutes >= 5 ? 30 : 2, Math.round(minutes * 3)));
+const sql = options.sql ?? (seed % 2 === 0 && findBinary('initdb') ? 'server' : 'embedded');
+const START_LIMIT_MS = 5_000;
+/** The same names in both: whoever forgets the tenant mixes them up. */
+const TENANTS = ['north', 'south'];
+const tokenOf = (tenant: string): string => `psg_chaos_manager_of_${tenant}_0123456789abcdef`;
+const devices = Array.from({ length: Number(options.devices) }, (_, index) => `fridge-${index}`);
+
+const random = seededRandom(seed);
+const cleanUps: (() => Promise<void>)[] = [];
+let exitCode = 1;
+try {
+  exitCode = await run();
+} finally {
+  for (const cleanUp of cleanUps.reverse()) await cleanUp();
+}
+process.exit(exitCode);
+
+async function run(): Promise<number> {
+  const postgres = sql === 'server' ? await startDebianPostgres(needed('initdb')) : undefined;
+  if (postgres) cleanUps.push(() => postgres.stop());
+  const influx = options.store === 'influx' ? await startInfluxServer(needed('influxd')) : undefined;
+  if (influx) cleanUps.push(() => influx.stop());
+  const proxy = influx ? await startInfluxProxy(influx.url) : undefined;
+  if (proxy) cleanUps.push(() => proxy.stop());
+  const server = await startPresage({
+    seed: seedFile(),
+    env: {
+      ...(postgres ? { DATABASE_URL: postgres.url } : {}),
+      ...(influx && proxy
+        ? {
+            PRESAGE_STORE: 'influx',
+            INFLUX_URL: proxy.url,
+            INFLUX_USER: influx.username,
+            INFLUX_PASSWORD: influx.password,
+          }
+        : {}),
+    },
+  });
+  cleanUps.push(() => server.dispose());
+
+  const fleet = startFleet(server);
+  const startedAt = performance.now();
+  say(`seed ${seed}: ${fleet.length} devices, ${kills} kills in ${minutes} min, SQL ${sql}, store ${options.store}`);
+  const around = { server, random, ...(postgres ? { postgres } : {}), ...(proxy ? { proxy } : {}) };
+  const faults = await makeFaults(around, kills, startedAt + minutes * 60_000);
+  say('faults are over; waiting for the devices to be acknowledged and the followers to pass');
+  const settled = await settle(server, fleet);
+
+  const findings = await collect(server, fleet);
+  const verdict = judge(findings);
+  const balance = balanceOf(await metricsOf(server.api));
+  const slowestStartMs = Math.round(Math.max(0, ...faults.startsMs));
+  const ok = verdict.ok && settled === undefined && balance.difference === 0 && slowestStartMs <= START_LIMIT_MS;
+  const report = {
+    seed,
+    minutes,
+    store: options.store,
+    sql,
+    ...verdict,
+    ...(settled ? { notSettled: settled } : {}),
+    faults: faults.made,
+    kills: Object.entries(faults.made).reduce((sum, [name, count]) => sum + (name.startsWith('kill') ? count : 0), 0),
+    slowestStartMs,
+    startLimitMs: START_LIMIT_MS,
+    tornBytes: faults.tornBytes,
+    droppedBytes: faults.droppedBytes,
+    balanceOfLastLife: balance,
+    accounts: 'journal against export and quarantine over all lives; /metrics for the last life only',
+    notInjected: ['disk full', 'EIO on fdatasync'],
+  };
+  process.stdout.write(`${JSON.stringify({ ...report, ok })}\n`);
+  if (!ok) say(`last words of the server:\n${server.log().slice(-3_000)}`);
+  return ok ? 0 : 1;
+}
+
+function startFleet(server: PresageProcess): ChaosDevice[] {
+  const port = Number(new URL(server.broker).port);
+  const fleet = TENANTS.flatMap((tenant) =>
+    devices.map((device) =>
+      createChaosDevice(
+        { port, tenant, device, secret: secretOf(tenant, device), intervalMs: 1_000 / Number(options.rate) },
+        seededRandom(Math.floor(random() * 2 ** 31)),
+      ),
+    ),
+  );
+  for (const device of fleet) device.start();
+  return fleet;
+}
+
+/** Waits until nothing is on its way; returns what did not come to rest. */
+async function settle(server: PresageProcess, fleet: readonly ChaosDevice[]): Promise<string | undefined> {
+  for (const device of fleet) device.quiet();
+  try {
+    await waitFor('every message to be acknowledged', () => fleet.every((device) => device.pending() === 0), 120_000);
+    for (const device of fleet) device.stop();
+    await waitFor('the server to be ready', () => isReady(server.api), 60_000);
+    await waitFor('the followers to pass', async () => lagBytes(await metricsOf(server.api)) === 0, 120_000);
+    // Counters are handed on once a second.
+    await new Promise((resolve) => setTimeout(resolve, 2_500));
+    return undefined;
+  } catch (error) {
+    return `${(error as Error).message}; pending: ${fleet.map((device) => device.pending()).join(',')}`;
+  } finally {
+    for (const device of fleet) device.stop();
+  }
+}
+
+async function collect(server: PresageProcess, fleet: readonly ChaosDevice[]) {
+  const exported: OfTenant<Awaited<ReturnType<typeof exportOf>>[number]>[] = [];
+  const quarantined: OfTenant<Awaited<ReturnType<typeof quarantineOf>>[number]>[] = [];
+  for (const tenant of TENANTS) {
+    const token = tokenOf(tenant);
+    for (const device of devices) {
+      for (const sample of await exportOf(server.api, token, device)) exported.push({ ...sample, tenant });
+    }
+    for (const entry of await quarantineOf(server.api, token)) quarantined.push({ ...entry, tenant });
+  }
+  return { journal: fleet.flatMap((device) => device.journal), exported, quarantined };
+}
+
+function seedFile(): SeedFile {
+  return {
+    tenants: TENANTS.map((tenant) => ({
+      id: tenant,
+      name: tenant,
+      centres: [{ id: 'centre', name: 'Centre', timeZone: 'UTC' }],
+      users: [{ id: 'manager', role: 'manager' as const, tokens: [tokenOf(tenant)] }],
+      devices: devices.map((id) => ({ id, model: 'refrigerator', secret: secretOf(tenant, id) })),
+    })),
+  };
+}
+
+function secretOf(tenant: string, device: string): string {
+  return `secret-of-${tenant}-${device}-0123456789abcdef`;
+}
+
+function needed(program: string): string {
+  const path = findBinary(program);
+  if (!path) throw new Error(`${program} is not installed`);
+  return path;
+}
+
+function say(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
