@@ -1,6 +1,7 @@
 /** The command line. Each command is one file in `commands/`, listed here by hand. */
 import { Command } from 'commander';
 import * as backtest from './commands/backtest.ts';
+import * as backup from './commands/backup.ts';
 import * as config from './commands/config.ts';
 import * as demo from './commands/demo.ts';
 import * as device from './commands/device.ts';
@@ -32,6 +33,7 @@ for (const command of [
   device,
   exportCommand,
   migrate,
+  backup,
   openapi,
   config,
 ])

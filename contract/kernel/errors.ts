@@ -215,6 +215,12 @@ export const ERRORS = {
     'The configuration is not valid',
     'The message names the key and where its value came from.',
   ),
+  BACKUP_INVALID: spec(
+    409,
+    false,
+    'The backup cannot be made or used',
+    'The message names the folder or file; nothing was changed.',
+  ),
   RECORDING_INVALID: spec(400, false, 'The recording cannot be read', 'The message names file, line and column.'),
   MODEL_FILE_INVALID: spec(
     400,
