@@ -5,7 +5,6 @@ import type { RunningPostgres } from '../support/debian-postgres.ts';
 import type { PresageProcess } from '../support/presage-process.ts';
 import type { InfluxProxy, ProxyMode } from './influx-proxy.ts';
 import { postmasterPid, signalFamily, tearTail } from './processes.ts';
-import { pick } from './traffic.ts';
 
 export interface Surroundings {
   readonly server: PresageProcess;
@@ -18,8 +17,9 @@ export interface Surroundings {
 export interface FaultReport {
   /** How often each fault was made. */
   readonly made: Record<string, number>;
-  /** Milliseconds from each start to its ready line. */
+  /** Milliseconds from each start to its ready line, and how much of it the server says it needed itself. */
   readonly startsMs: number[];
+  readonly recoveriesMs: number[];
   tornBytes: number;
   droppedBytes: number;
 }
@@ -32,6 +32,7 @@ const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 async function startAgain({ server }: Surroundings, report: FaultReport): Promise<void> {
   await server.restart();
   report.startsMs.push(server.startMs);
+  report.recoveriesMs.push(server.ready.recovered.ms);
   report.droppedBytes += server.ready.recovered.log;
 }
 
@@ -109,14 +110,22 @@ const INFLUX_FAULTS: Readonly<Record<string, Fault>> = {
 
 /** Makes `kills` kills, and other faults between them, spread over the time until `endsAt` (of performance.now()). */
 export async function makeFaults(around: Surroundings, kills: number, endsAt: number): Promise<FaultReport> {
-  const report: FaultReport = { made: {}, startsMs: [], tornBytes: 0, droppedBytes: 0 };
+  const report: FaultReport = { made: {}, startsMs: [], recoveriesMs: [], tornBytes: 0, droppedBytes: 0 };
   const others = {
     ...OTHERS,
     ...(around.postgres ? { restartPostgres } : {}),
     ...(around.proxy ? INFLUX_FAULTS : {}),
   };
-  // The others come in turn, in an order of the seed, so that a short run has seen each of them too.
-  let turn: string[] = [];
+  // They come in turn, in an order of the seed, so that a short run has seen each of them too.
+  const nextOf = (faults: Readonly<Record<string, Fault>>): (() => string) => {
+    let turn: string[] = [];
+    return () => {
+      if (turn.length === 0) turn = shuffled(Object.keys(faults), around.random);
+      return turn.pop() ?? 'kill';
+    };
+  };
+  const nextOther = nextOf(others);
+  const nextKill = nextOf(KILLS);
   const make = async (name: string, fault: Fault | undefined): Promise<void> => {
     report.made[name] = (report.made[name] ?? 0) + 1;
     await fault?.(around, report);
@@ -125,12 +134,11 @@ export async function makeFaults(around: Surroundings, kills: number, endsAt: nu
     const spare = (endsAt - performance.now()) / left - 2_000;
     await pause(Math.max(200, spare * (0.3 + around.random() * 0.4)));
     if (left % 3 !== 0 || spare > 3_000) {
-      if (turn.length === 0) turn = shuffled(Object.keys(others), around.random);
-      const name = turn.pop() ?? 'freeze';
+      const name = nextOther();
       await make(name, (others as Readonly<Record<string, Fault>>)[name]);
       await pause(around.random() * 300);
     }
-    const name = pick(Object.keys(KILLS), around.random);
+    const name = nextKill();
     await make(name, KILLS[name]);
   }
   await pause(Math.max(0, endsAt - performance.now()));

@@ -3,6 +3,7 @@
  * misbehaving devices while it and what it needs are killed, frozen and cut off. Prints one JSON verdict on stdout and
  * ends with 1 when a promise was broken. Faults and devices' mischief come from the seed; their timing is the machine's.
  */
+import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { startInfluxServer } from '../../app/demo/influx-server.ts';
 import { seededRandom } from '../../contract/kernel/random.ts';
@@ -94,6 +95,8 @@ async function run(): Promise<number> {
     faults: faults.made,
     kills: Object.entries(faults.made).reduce((sum, [name, count]) => sum + (name.startsWith('kill') ? count : 0), 0),
     slowestStartMs,
+    slowestRecoveryMs: Math.max(0, ...faults.recoveriesMs),
+    loadAverage: loadavg()[0],
     startLimitMs: START_LIMIT_MS,
     tornBytes: faults.tornBytes,
     droppedBytes: faults.droppedBytes,
