@@ -344,6 +344,7 @@ function stepKey(state: DeviceState, plan: DevicePlan, sample: SampleToScore, st
     prediction: step.prediction,
     leavesTime: componentHasTime(state, plan, mode?.component),
     plausible: isPlausible(step.faultKey, step.ranked),
+    otherConfirmed: plan.modes.some((other) => other.code !== step.faultKey && isConfirmed(state, other.code)),
     signals: signals.map((one) => one.signal),
   };
   const severity = mode?.severity ?? 'minor';
@@ -353,6 +354,10 @@ function stepKey(state: DeviceState, plan: DevicePlan, sample: SampleToScore, st
   if (!event) return undefined;
   const explained = step.attribution ?? step.held;
   return alertFindingOf({ state, plan, sample, mode, event, surprise, explained, ranked: step.ranked, episode });
+}
+
+function isConfirmed(state: DeviceState, faultKey: string): boolean {
+  return Object.hasOwn(state.episodes, faultKey) && state.episodes[faultKey]?.open?.confirmed === true;
 }
 
 function earliestDrift(state: DeviceState, signals: readonly SignalEvidence[]): number | undefined {

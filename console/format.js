@@ -60,6 +60,22 @@ export function formatLife(life) {
   return `${median} ${unit} (${lower}–${upper})`;
 }
 
+/**
+ * What a score says, in words: how seldom a healthy device shows this, and how seldom it must be to raise an alarm.
+ * An alert without an odd sample was raised by its prediction.
+ */
+export function formatChance({ score, threshold }) {
+  const alarm = `an alarm is raised from 1 in ${oneIn(threshold)}.`;
+  if (score < threshold)
+    return `Raised by its prediction; this sample alone is not odd enough (${alarm.slice(0, -1)}).`;
+  return `A healthy device shows this in 1 of ${oneIn(score)} samples; ${alarm}`;
+}
+
+function oneIn(score) {
+  const samples = 1 / Math.max(1 - score, 1e-12);
+  return samples >= 1e6 ? `${formatNumber(samples / 1e6)} million` : formatNumber(Math.round(samples));
+}
+
 /** `remote_diagnosis` → `remote diagnosis`, `evaporatorFan` → `evaporator fan`. */
 export function words(name) {
   return name

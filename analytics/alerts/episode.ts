@@ -24,6 +24,8 @@ export interface EpisodeInput {
   readonly leavesTime: boolean;
   /** In view of all signals this fault key is a likely cause: without that an anomaly is not acted on. */
   readonly plausible: boolean;
+  /** Another failure mode of the device is confirmed: without `plausible`, what is foreseen here is its consequence. */
+  readonly otherConfirmed: boolean;
   /** Signals behind it. */
   readonly signals: readonly string[];
 }
@@ -139,7 +141,7 @@ function stepClosed(
   severity: Severity,
   episodeId: (onsetSample: string) => string,
 ): EpisodeEvent | undefined {
-  const foreseen = isForeseen(state, policy);
+  const foreseen = isForeseen(state, policy) && (input.plausible || !input.otherConfirmed);
   stepPending(state, input, policy);
   const { pending } = state;
   const persisted = pending !== null && pending.samples >= policy.onSamples && input.at - pending.since >= policy.onMs;

@@ -91,7 +91,8 @@ export function queueView({ announce, setLive }) {
     onLost: () => setLive(false),
     on: { ticket: changed },
   });
-  const timer = setInterval(render, 60_000);
+  // Tickets tell of themselves; their remaining life is renewed by predictions, which do not.
+  const timer = setInterval(load, 15_000);
   load();
 
   return {

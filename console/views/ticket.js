@@ -1,7 +1,7 @@
 /** One ticket: what is expected and why, the evidence as it was pinned, what happened since, and what may happen next. */
 import { get, listen, loadModels, post } from '../api.js';
 import { fill, h } from '../dom.js';
-import { formatNumber, formatTime, sentence, words, zone } from '../format.js';
+import { formatChance, formatNumber, formatTime, sentence, words, zone } from '../format.js';
 import { deviceLink, lifeCard, plotKey, problemCard, severityBadge, stateChip } from '../parts.js';
 import { createPlot } from '../plot.js';
 
@@ -229,7 +229,7 @@ function whyCard(evidence, model) {
       h(
         'p',
         { class: 'soft small' },
-        `Score ${evidence.score.toFixed(4)}, alarm from ${evidence.threshold.toFixed(4)}. Detector ${evidence.detector.name} ${evidence.detector.version}.`,
+        `${formatChance(evidence)} Detector ${evidence.detector.name} ${evidence.detector.version}.`,
       ),
     ),
     h(

@@ -23,6 +23,8 @@ interface Step {
   readonly surprise: number;
   readonly prediction?: Prediction;
   readonly leavesTime?: boolean;
+  readonly plausible?: boolean;
+  readonly otherConfirmed?: boolean;
 }
 
 const inputOf = (step: Step, i: number): EpisodeInput => ({
@@ -34,7 +36,8 @@ const inputOf = (step: Step, i: number): EpisodeInput => ({
   since: undefined,
   prediction: step.prediction,
   leavesTime: step.leavesTime ?? false,
-  plausible: true,
+  plausible: step.plausible ?? true,
+  otherConfirmed: step.otherConfirmed ?? false,
   signals: ['vibration'],
 });
 
@@ -68,6 +71,15 @@ describe('an alert episode', () => {
       [18, 'alertCleared', true],
     ]);
     expect(new Set(seen.map((one) => one.id)).size).toBe(1);
+  });
+
+  it('is foreseen beside a confirmed failure mode only when it is a likely cause itself', () => {
+    const due: Step = { surprise: 0, prediction: prediction(10, 5) };
+    const raised = (step: Step) => run(repeat(8, step)).map(({ kind }) => kind);
+    expect(raised(due)).toEqual(['alertRaised']);
+    expect(raised({ ...due, otherConfirmed: true })).toEqual(['alertRaised']);
+    expect(raised({ ...due, otherConfirmed: true, plausible: false })).toEqual([]);
+    expect(raised({ ...due, plausible: false })).toEqual(['alertRaised']);
   });
 
   it('is not raised by two samples, nor by a surprise that only comes near', () => {
