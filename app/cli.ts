@@ -5,6 +5,7 @@ import * as backup from './commands/backup.ts';
 import * as config from './commands/config.ts';
 import * as demo from './commands/demo.ts';
 import * as device from './commands/device.ts';
+import * as doctor from './commands/doctor.ts';
 import * as exportCommand from './commands/export.ts';
 import * as migrate from './commands/migrate.ts';
 import * as openapi from './commands/openapi.ts';
@@ -34,6 +35,7 @@ for (const command of [
   exportCommand,
   migrate,
   backup,
+  doctor,
   openapi,
   config,
 ])

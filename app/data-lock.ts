@@ -20,6 +20,12 @@ export function lockDataDir(dataDir: string): () => void {
   return takeDataLock(join(dataDir, 'presage.lock'));
 }
 
+/** Process id of whoever has the data directory now, without taking anything. */
+export function dataDirHolder(dataDir: string): number | undefined {
+  const other = readHolder(join(dataDir, 'presage.lock'));
+  return other && isAlive(other) ? other.pid : undefined;
+}
+
 /** Takes the lock. Returns how to give it back. @throws AppError DATA_DIR_LOCKED naming the holder */
 export function takeDataLock(path: string): () => void {
   mkdirSync(dirname(path), { recursive: true });
