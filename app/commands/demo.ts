@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { createOwnerLink } from '../../api/accounts/owner-links.ts';
 import type { Ticket } from '../../contract/http/resources.ts';
+import { AppError } from '../../contract/kernel/errors.ts';
 import { DAY_MS, formatDuration, SECOND_MS } from '../../contract/kernel/time.ts';
 import { createFleet, type Fleet } from '../../device-sim/fleet.ts';
 import { DEMO_DAYS } from '../../device-sim/stories.ts';
@@ -26,6 +27,7 @@ import { createDemoClient, type DemoClient } from '../demo/demo-client.ts';
 import { createDemoSeed, DEMO_CENTRE, DEMO_TENANT, type DemoSeed, newWebhookSecret } from '../demo/demo-seed.ts';
 import { findInfluxd, type InfluxServer, startInfluxServer } from '../demo/influx-server.ts';
 import { freePortOr } from '../demo/ports.ts';
+import { createTerminal, type Terminal } from '../demo/terminal.ts';
 import { FALSE_ALERTS_PER_1000_DEVICE_DAYS, isForeseen, judge, type Verdict } from '../demo/verdict.ts';
 import { startWebhookReceiver, type WebhookReceiver } from '../demo/webhook-receiver.ts';
 
@@ -69,26 +71,27 @@ interface Stage {
 }
 
 async function runDemo(options: DemoOptions): Promise<void> {
-  const tell = options.json
-    ? (line: string) => void process.stderr.write(`${line}\n`)
-    : (line: string) => void process.stdout.write(`${line}\n`);
+  const terminal = createTerminal(options.json ? process.stderr : process.stdout);
   const stage = await openStage(options);
+  let stopping = false;
   onStopSignal(async () => {
-    tell('\nStopping…');
+    stopping = true;
+    terminal.note('Stopping…');
     await stage.close();
   });
-  tell(await welcome(stage));
-  const finished = stage.fleet.done.then(() => true);
-  const ended = await watch(stage, finished, tell);
-  if (!ended) return;
-  const verdict = await settle(stage);
-  if (options.json) process.stdout.write(`${JSON.stringify(verdict)}\n`);
-  tell(describe(verdict));
-  if (options.exit) {
+  terminal.note(await welcome(stage));
+  try {
+    await watch(stage, terminal);
+    const verdict = await settle(stage);
+    if (options.json) process.stdout.write(`${JSON.stringify(verdict)}\n`);
+    terminal.note(describe(verdict));
+    if (!options.exit) return terminal.note('Still running: open the console, or press Ctrl-C to stop.');
     await stage.close();
     process.exit(verdict.passed ? 0 : 1);
+  } catch (error) {
+    // What fails while everything is being stopped is no news.
+    if (!stopping) throw error;
   }
-  tell('Still running: open the console, or press Ctrl-C to stop.');
 }
 
 async function openStage(options: DemoOptions): Promise<Stage> {
@@ -183,33 +186,31 @@ async function welcome({ system, demo }: Stage): Promise<string> {
   ].join('\n');
 }
 
-/** Tells of progress and of each new ticket until the simulated time is over; false when it was stopped before. */
-async function watch(stage: Stage, finished: Promise<boolean>, tell: (line: string) => void): Promise<boolean> {
-  const { fleet, client } = stage;
+/** Tells of progress and of each new ticket until the simulated time is over. */
+async function watch({ fleet, client }: Stage, terminal: Terminal): Promise<void> {
   const seen = new Set<string>();
   const startedAt = performance.now();
   let over = false;
-  finished.then(
-    () => {
-      over = true;
-    },
-    () => undefined, // The demo was stopped: the signal handler speaks.
-  );
+  const done = fleet.done.finally(() => {
+    over = true;
+  });
   while (!over) {
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-    const { simulatedTime, samplesAcked } = fleet.progress();
     for (const ticket of await client.tickets()) {
       if (seen.has(ticket.key)) continue;
       seen.add(ticket.key);
-      tell(`  ▲ ${ticket.key}  ${ticket.severity}  ${ticket.device}: ${ticket.title}${lifeText(ticket.remainingLife)}`);
+      const { key, severity, device, title, remainingLife } = ticket;
+      terminal.note(`  ▲ ${key}  ${severity}  ${device}: ${title}${lifeText(remainingLife)}`);
     }
-    const day = (simulatedTime - fleet.period.start) / DAY_MS;
-    if (!over)
-      tell(
-        `  day ${day.toFixed(1).padStart(4)}  ${samplesAcked.toLocaleString('en')} samples on disk  ${seen.size} tickets  ${formatDuration(performance.now() - startedAt)}`,
-      );
+    const { simulatedTime, samplesAcked } = fleet.progress();
+    const day = Math.max(0, (simulatedTime - fleet.period.start) / DAY_MS);
+    const elapsed = formatDuration(performance.now() - startedAt);
+    terminal.progress(
+      `  day ${day.toFixed(1).padStart(4)}  ${samplesAcked.toLocaleString('en')} samples on disk  ${seen.size} tickets  ${elapsed}`,
+    );
+    await Promise.race([done, new Promise((resolve) => setTimeout(resolve, POLL_MS))]);
   }
-  return true;
+  const { complete } = await done;
+  if (!complete) throw new AppError('NOT_READY', 'the simulated fleet was stopped');
 }
 
 function lifeText(life: Ticket['remainingLife']): string {
