@@ -18,6 +18,7 @@ import { type SeedFile, seedFile } from '../contract/kernel/seed.ts';
 import type { Clock, Logger, Readiness, Service } from '../contract/ports/services.ts';
 import type { Position } from '../contract/ports/telemetry-log.ts';
 import { createIngest } from '../ingest/create-ingest.ts';
+import type { LogDisk } from '../ingest/log/log-disk.ts';
 import { openSegmentLog, type SegmentLog } from '../ingest/log/segment-log.ts';
 import { createRegistryWriter } from '../ingest/registry-writer.ts';
 import { createStoreWriter } from '../ingest/store-writer.ts';
@@ -30,6 +31,7 @@ import { createStore } from './store.ts';
 import { VERSION } from './version.ts';
 
 const MIB = 1024 * 1024;
+const SNAPSHOT_EVERY_BYTES = 64 * MIB;
 const FINDINGS_LOG_MAX_BYTES = 256 * MIB;
 const FINDINGS_SEGMENT_BYTES = 16 * MIB;
 
@@ -54,6 +56,8 @@ export interface ComposeDeps {
   readonly onFatal: (error: Error) => void;
   /** Applied after the seed file. */
   readonly seed?: SeedFile;
+  /** The disk under the telemetry log; tests make it fail. */
+  readonly logDisk?: LogDisk;
 }
 
 export const systemClock: Clock = { now: () => Date.now() };
@@ -96,7 +100,14 @@ export function composeSystem(config: Config, deps: ComposeDeps): System {
     const directory = createDeviceDirectory(database, { hmacKey, clock });
     const storeWriter = createStoreWriter({ log, store, ...tools });
     const passed = (position: Position): Promise<void> => storeWriter.passed(position);
-    const ingest = createIngest({ log, directory, reader: store, passed, ...tools }, { sequenceFile: paths.sequence });
+    const ingest = createIngest(
+      { log, directory, reader: store, passed, ...tools },
+      {
+        sequenceFile: paths.sequence,
+        // The log keeps what the snapshot does not hold: in a small log that must not be all of it.
+        snapshotEveryBytes: Math.min(SNAPSHOT_EVERY_BYTES, (config.logMaxMb * MIB) / 8),
+      },
+    );
     await begin('ingest', ingest);
     await begin('store writer', storeWriter);
     const sink = createRegistrySink(database);
@@ -176,9 +187,10 @@ export function composeSystem(config: Config, deps: ComposeDeps): System {
     ]);
     const minFreeBytes = config.diskMinFreeMb * MIB;
     const telemetry = openSegmentLog(
-      { directory: paths.telemetryLog, ...tools },
+      { directory: paths.telemetryLog, onFailed: deps.onFatal, ...tools },
       {
         name: 'telemetry',
+        ...(deps.logDisk ? { disk: deps.logDisk } : {}),
         maxBytes: config.logMaxMb * MIB,
         minFreeBytes,
         minimumEnd: Math.max(stored ?? 0, scored),
@@ -186,7 +198,7 @@ export function composeSystem(config: Config, deps: ComposeDeps): System {
       },
     );
     const findings = openSegmentLog(
-      { directory: paths.findingsLog, ...tools },
+      { directory: paths.findingsLog, onFailed: deps.onFatal, ...tools },
       {
         name: 'findings',
         maxBytes: FINDINGS_LOG_MAX_BYTES,

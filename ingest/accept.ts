@@ -41,8 +41,11 @@ function isOther(fingerprint: number, first: number): boolean {
   return fingerprint !== 0 && first !== 0 && fingerprint !== first;
 }
 
-/** Where a new number stands beside the newest. Nothing can be said about the first of a boot. */
+/**
+ * Where a new number stands beside the newest. Nothing can be said about the first of a boot; the newest itself comes
+ * again when its first append failed.
+ */
 function placed(seq: number, newest: number): Acceptance {
-  if (newest < 0 || seq === newest + 1) return ACCEPTED;
+  if (newest < 0 || seq === newest || seq === newest + 1) return ACCEPTED;
   return seq < newest ? LATE : { kind: 'accepted', gapBefore: seq - newest - 1 };
 }

@@ -34,7 +34,7 @@ export interface SegmentLogOptions {
   readonly segmentBytes?: number;
   /** Bytes kept for consumers that are behind; more is refused with LOG_FULL. Default 2,048 MiB. */
   readonly maxBytes?: number;
-  /** Bytes gathered for one group commit; more is refused with LOG_FULL. Default 64 MiB. */
+  /** Bytes gathered for one group commit; more is refused with LOG_FULL; at most a quarter of `maxBytes`. Default 64 MiB. */
   readonly maxPendingBytes?: number;
   /** Below this much free disk space nothing is taken (LOG_FULL); checked once a second. Default 0 = not checked. */
   readonly minFreeBytes?: number;
@@ -64,8 +64,10 @@ export interface SegmentLog extends Service {
   readiness(): Readiness;
 }
 
-interface SegmentLogNeeds {
+export interface SegmentLogNeeds {
   readonly directory: string;
+  /** Called once when the log failed for good: nothing more is taken until a restart has read what is on the medium. */
+  readonly onFailed?: (error: AppError) => void;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
@@ -117,9 +119,10 @@ class FileLog implements TelemetryLog {
     this.#options = {
       name: options.name ?? 'telemetry',
       maxBytes,
-      // Otherwise the one segment that may never be deleted, the last, could fill the log for ever.
+      // Otherwise the one segment that may never be deleted, the last, could fill the log for ever. It holds at least one
+      // whole group commit.
       segmentBytes: Math.min(options.segmentBytes ?? 64 * MIB, Math.floor(maxBytes / 4)),
-      maxPendingBytes: options.maxPendingBytes ?? 64 * MIB,
+      maxPendingBytes: Math.min(options.maxPendingBytes ?? 64 * MIB, Math.floor(maxBytes / 4)),
       minFreeBytes: options.minFreeBytes ?? 0,
       consumers: options.consumers ?? [],
       minimumEnd: options.minimumEnd ?? 0,
@@ -308,6 +311,7 @@ class FileLog implements TelemetryLog {
     this.#settle(batch, error);
     this.#settle(behind, error);
     this.#spare = behind;
+    if (!noSpace) this.#needs.onFailed?.(error);
   }
 
   async #cutOff(position: Position): Promise<boolean> {
