@@ -8,14 +8,21 @@ export interface ProgramRun {
   readonly stderr: string;
 }
 
-/** @param input what it reads on stdin */
+export interface RunOptions {
+  /** What it reads on stdin. */
+  readonly input?: string | Buffer;
+  /** Added to our own environment. */
+  readonly env?: Readonly<Record<string, string>>;
+  readonly limitMs?: number;
+}
+
 export function runProgram(
   path: string,
   args: readonly string[],
-  { input, limitMs = 10_000 }: { readonly input?: string | Buffer; readonly limitMs?: number } = {},
+  { input, env = {}, limitMs = 10_000 }: RunOptions = {},
 ): Promise<ProgramRun> {
   return new Promise((resolve, reject) => {
-    const child = spawn(path, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+    const child = spawn(path, args, { env: { ...process.env, ...env }, stdio: ['pipe', 'pipe', 'pipe'] });
     const said = { stdout: '', stderr: '' };
     child.stdout.on('data', (bytes) => (said.stdout += bytes));
     child.stderr.on('data', (bytes) => (said.stderr += bytes));
