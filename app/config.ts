@@ -72,6 +72,16 @@ export const SETTINGS = {
     z.enum(['auto', 'v1', 'v2', 'v3']).default('auto'),
     'Generation of the InfluxDB API',
   ),
+  retentionRawDays: setting(
+    'PRESAGE_RETENTION_RAW_DAYS',
+    z.coerce.number().int().min(0).default(90),
+    'Days that raw samples are kept before only their roll-ups stay; 0 keeps them for ever',
+  ),
+  retentionMinuteDays: setting(
+    'PRESAGE_RETENTION_MINUTE_DAYS',
+    z.coerce.number().int().min(0).default(730),
+    'Days that roll-ups of a minute are kept; those of an hour stay; 0 keeps them for ever',
+  ),
   databaseUrl: setting('DATABASE_URL', z.string().optional(), 'PostgreSQL ≥ 15; embedded PostgreSQL when absent', {
     secret: true,
   }),

@@ -145,7 +145,23 @@ export interface TelemetryAggregates {
   latestAll(query: LatestPageQuery): Promise<LatestPage>;
 }
 
-export interface TelemetryStore extends TelemetryWriter, TelemetryReader, TelemetryAggregates {
+/** Times before which data may go; epoch ms. */
+export interface RetentionCut {
+  /** Raw samples of whole hours that were observed and received before this become roll-ups. */
+  readonly rawBefore: number;
+  /** Minute roll-ups older than this go; hour roll-ups stay. */
+  readonly minutesBefore: number;
+}
+
+export interface TelemetryRetention {
+  /**
+   * Rolls the oldest hour of one model up and deletes its samples, as one step that a crash cannot halve.
+   * @returns the samples deleted, or `undefined` when nothing is left to do
+   */
+  retain(cut: RetentionCut): Promise<number | undefined>;
+}
+
+export interface TelemetryStore extends TelemetryWriter, TelemetryReader, TelemetryAggregates, TelemetryRetention {
   start(): Promise<void>;
   stop(): Promise<void>;
   /** Throws when the store does not answer. */

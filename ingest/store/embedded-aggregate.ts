@@ -8,44 +8,64 @@ import type {
   RollUpSeries,
 } from '../../contract/ports/telemetry-store.ts';
 import type { SignalValue } from '../../contract/wire/payloads.ts';
+import { bootSlots, PLACE } from './embedded-order.ts';
 import { columnsOf, IN_RANGE, rangeValues } from './embedded-read.ts';
+import { rolledTableOf } from './embedded-seal.ts';
 import { type ModelTable, quoted } from './embedded-tables.ts';
 import type { LatestEntry } from './latest-values.ts';
 import { joinParts, type RollUpPart } from './roll-ups.ts';
 
-/** 32-bit FNV-1a of `boot` modulo 2,000, as `fnv1a` gives it for ids, which are ASCII. */
-const BOOT_SLOT = `list_reduce(
-  list_prepend(2166136261::BIGINT, list_transform(string_split(boot, ''), lambda c: ord(c)::BIGINT)),
-  lambda h, c: (xor(h, c) * 16777619) % 4294967296) % 2000`;
-/**
- * Total order of a device's samples, in the nanoseconds of `timestampNs`: floating-point sums depend on the order of
- * their terms, and both stores must give the same ones.
- */
-const PLACE = `floor(observed_at)::BIGINT * 1000000 + ((seq % 2000 + slot) % 2000) * 500 + idx`;
-
 /** Roll-ups of the query's signals in its order; the range is whole buckets. */
 export async function readRollUps(
   connection: DuckDBConnection,
-  { table, columns }: ModelTable,
+  model: ModelTable,
   query: AggregateQuery,
 ): Promise<RollUpSeries[]> {
+  const { table, columns } = model;
+  const bySignal = await readSealed(connection, model, query);
   const wanted = columns.filter(({ signal, kind }) => kind === 'number' && query.signals.includes(signal));
-  const bySignal = new Map<string, readonly RollUpPart[]>();
   if (wanted.length > 0) {
     const names = wanted.map(({ column }) => quoted(column));
     const parts = names.map((v) => `count(${v}), sum(${v} ORDER BY place), min(${v}), max(${v}), arg_max(${v}, place)`);
-    const sql = `WITH boots AS MATERIALIZED
-        (SELECT boot, ${BOOT_SLOT} AS slot FROM (SELECT DISTINCT boot FROM ${table} WHERE ${IN_RANGE})),
+    const sql = `WITH ${bootSlots(table, IN_RANGE)},
       placed AS (SELECT ${PLACE} AS place, observed_at, ${names.join(', ')} FROM ${table} JOIN boots USING (boot)
         WHERE ${IN_RANGE})
       SELECT floor(observed_at / $5) * $5 AS bucket, ${parts.join(', ')} FROM placed GROUP BY 1 ORDER BY 1`;
     const read = await columnsOf(connection, sql, [...rangeValues(query), [query.bucketMs, DOUBLE]]);
     const [starts = [], ...values] = read;
     wanted.forEach(({ signal }, i) => {
-      bySignal.set(signal, partsOf(starts as number[], values.slice(i * 5, i * 5 + 5) as PartColumns));
+      bySignal.set(signal, [
+        ...(bySignal.get(signal) ?? []),
+        ...partsOf(starts as number[], values.slice(i * 5, i * 5 + 5) as PartColumns),
+      ]);
     });
   }
   return query.signals.map((signal) => ({ signal, buckets: joinParts(bySignal.get(signal) ?? []) }));
+}
+
+/** Parts that retention rolled up, in the order in which it did. */
+async function readSealed(
+  connection: DuckDBConnection,
+  { id }: ModelTable,
+  { tenant, device, from, to, bucketMs }: AggregateQuery,
+): Promise<Map<string, RollUpPart[]>> {
+  const sql = `SELECT signal, bucket, n, total, low, high, newest FROM ${rolledTableOf(bucketMs)}
+    WHERE model_id = $1 AND tenant = $2 AND device = $3 AND bucket >= $4 AND bucket < $5 ORDER BY part`;
+  const [signals = [], ...columns] = await columnsOf(connection, sql, [
+    [id, INTEGER],
+    [tenant, VARCHAR],
+    [device, VARCHAR],
+    [from, DOUBLE],
+    [to, DOUBLE],
+  ]);
+  const bySignal = new Map<string, RollUpPart[]>();
+  signals.forEach((signal, row) => {
+    const [start, count, sum, min, max, last] = columns.map((column) => Number(column[row]));
+    const parts = bySignal.get(signal as string) ?? [];
+    bySignal.set(signal as string, parts);
+    parts.push({ from: start, count, sum, min, max, last } as RollUpPart);
+  });
+  return bySignal;
 }
 
 /** count, sum, min, max, last; a bucket without values of the signal has count 0. */
@@ -63,15 +83,19 @@ function partsOf(starts: readonly number[], [counts = [], ...columns]: PartColum
 /** A signal across all devices of a tenant; the range is whole buckets. */
 export async function readModelBuckets(
   connection: DuckDBConnection,
-  { table, columns }: ModelTable,
+  { id, table, columns }: ModelTable,
   { tenant, signal, from, to, bucketMs }: ModelAggregateQuery,
 ): Promise<ModelBucket[]> {
   const found = columns.find((column) => column.signal === signal && column.kind === 'number');
   if (!found) return [];
   const v = quoted(found.column);
-  const sql = `WITH shares AS (
-      SELECT device, floor(observed_at / $4) * $4 AS bucket, count(${v}) AS n, TRY_CAST(sum(${v}) / count(${v}) AS FLOAT) AS mean
-      FROM ${table} WHERE tenant = $1 AND observed_at >= $2 AND observed_at < $3 AND ${v} IS NOT NULL GROUP BY 1, 2)
+  const sql = `WITH parts AS (
+      SELECT device, floor(observed_at / $4) * $4 AS bucket, count(${v}) AS n, sum(${v}) AS total
+      FROM ${table} WHERE tenant = $1 AND observed_at >= $2 AND observed_at < $3 AND ${v} IS NOT NULL GROUP BY 1, 2
+      UNION ALL SELECT device, bucket, n, total FROM ${rolledTableOf(bucketMs)}
+      WHERE model_id = ${id} AND signal = $5 AND tenant = $1 AND bucket >= $2 AND bucket < $3),
+    shares AS (SELECT device, bucket, sum(n) AS n, TRY_CAST(sum(total) / sum(n) AS FLOAT) AS mean
+      FROM parts GROUP BY 1, 2)
     SELECT bucket, count(*), sum(n)::DOUBLE, quantile_disc(mean, 0.50), quantile_disc(mean, 0.95),
       (sum(mean::DOUBLE) / count(*))::FLOAT
     FROM shares WHERE isfinite(mean) GROUP BY 1 ORDER BY 1`;
@@ -80,6 +104,7 @@ export async function readModelBuckets(
     [from, DOUBLE],
     [to, DOUBLE],
     [bucketMs, DOUBLE],
+    [signal, VARCHAR],
   ]);
   return starts.map((start, row) => {
     const [devices, count, p50, p95, mean] = values.map((column) => Number(column[row]) + 0);

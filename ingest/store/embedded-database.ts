@@ -4,6 +4,7 @@
  * (a full disk has been seen to store what it reported as failed), so the file is closed and opened again, and the
  * position in it decides what the next try has to do.
  */
+import type { DuckDBConnection } from '@duckdb/node-api';
 import { AppError, errorText } from '../../contract/kernel/errors.ts';
 import type { DeviceRef, MessageIdentity } from '../../contract/kernel/ids.ts';
 import type { Position } from '../../contract/ports/telemetry-log.ts';
@@ -15,6 +16,7 @@ import type {
   ModelBucket,
   RangeQuery,
   RejectedSample,
+  RetentionCut,
   RollUpSeries,
   Series,
   SeriesQuery,
@@ -25,6 +27,7 @@ import { readLatestPage, readModelBuckets, readRollUps } from './embedded-aggreg
 import { appendRows, rowsByModel } from './embedded-append.ts';
 import { closeDatabase, fileBytes, type OpenDatabase, openDatabase, restrictFiles } from './embedded-file.ts';
 import { readHasMessage, readLatest, readPage, readSeries } from './embedded-read.ts';
+import { sealOldestHour } from './embedded-seal.ts';
 import { LatestCache, latestPage } from './latest-values.ts';
 import { SignalKinds, type StorableMessage } from './signal-kinds.ts';
 import {
@@ -81,7 +84,7 @@ export class EmbeddedDatabase implements WorkerOperations {
     return this.#read(async (database) => {
       const table = database.tables.get(query.model);
       if (!table) return query.signals.map((signal) => ({ signal, points: [] }));
-      return database.readers.use((connection) => readSeries(connection, table, query));
+      return database.readers.use((connection) => inSnapshot(connection, () => readSeries(connection, table, query)));
     });
   }
 
@@ -113,7 +116,7 @@ export class EmbeddedDatabase implements WorkerOperations {
     return this.#read(async (database) => {
       const table = database.tables.get(query.model);
       if (!table) return query.signals.map((signal) => ({ signal, buckets: [] }));
-      return database.readers.use((connection) => readRollUps(connection, table, query));
+      return database.readers.use((connection) => inSnapshot(connection, () => readRollUps(connection, table, query)));
     });
   }
 
@@ -133,6 +136,25 @@ export class EmbeddedDatabase implements WorkerOperations {
         await database.readers.use((connection) => readLatestPage(connection, table, query)),
         query.limit,
       );
+    });
+  }
+
+  /** One hour at a time and between writes, so that no write waits long. */
+  retain(cut: RetentionCut): Promise<number | undefined> {
+    return this.#inTurn(async () => {
+      const database = await this.#opened();
+      try {
+        await database.writer.run('BEGIN');
+        const samples = await sealOldestHour(database.writer, database.tables, cut);
+        await database.writer.run('COMMIT');
+        // Folds the deletion in: only then is the space free for what comes next.
+        if (samples !== undefined) await checkpoint(database.writer);
+        restrictFiles(database.path);
+        return samples;
+      } catch (error) {
+        this.#discard(database, error);
+        throw new AppError('STORE_UNAVAILABLE', errorText(error));
+      }
     });
   }
 
@@ -232,6 +254,25 @@ export class EmbeddedDatabase implements WorkerOperations {
     this.#closing = closeDatabase(database).catch((failure: unknown) => {
       this.#notify({ kind: 'reopened', reason: `closing failed: ${errorText(failure)}` });
     });
+  }
+}
+
+/** Waits for nobody: with a reader in the way the next automatic checkpoint does it. */
+async function checkpoint(writer: DuckDBConnection): Promise<void> {
+  try {
+    await writer.run('CHECKPOINT');
+  } catch (error) {
+    if (isFatal(error)) throw error;
+  }
+}
+
+/** Runs several statements on one state of the file: retention moves data between tables meanwhile. */
+async function inSnapshot<T>(connection: DuckDBConnection, query: () => Promise<T>): Promise<T> {
+  await connection.run('BEGIN');
+  try {
+    return await query();
+  } finally {
+    await connection.run('ROLLBACK');
   }
 }
 

@@ -4,9 +4,10 @@ import type { DeviceRef, MessageIdentity } from '../../contract/kernel/ids.ts';
 import type { RangeQuery, Series, SeriesQuery } from '../../contract/ports/telemetry-store.ts';
 import type { SignalValue } from '../../contract/wire/payloads.ts';
 import { BucketExtremes, bucketsFor, Changes, type Point } from './down-sample.ts';
+import { readSealedExtremes } from './embedded-seal.ts';
 import { type ModelTable, quoted, type SignalColumn } from './embedded-tables.ts';
 import type { LatestEntry } from './latest-values.ts';
-import { MAX_RAW_ROWS, tooManyRows } from './queries.ts';
+import { MAX_RAW_ROWS, MINUTES_BELOW_MS, tooManyRows } from './queries.ts';
 import type { Page, PageCursor } from './worker-protocol.ts';
 
 const ORDER = 'observed_at, boot, seq, idx';
@@ -162,8 +163,10 @@ async function readShort(
 ): Promise<PointsBySignal> {
   const numbers = wanted.filter(({ kind }) => kind === 'number');
   const counts = await countValues(connection, table, numbers, query);
-  const few = numbers.filter((_column, i) => (counts[i] ?? 0) <= points);
-  const many = numbers.filter((_column, i) => (counts[i] ?? 0) > points);
+  const sealed = await sealedSignals(connection, table, query);
+  const isShort = ({ signal }: SignalColumn, i: number): boolean => (counts[i] ?? 0) <= points && !sealed.has(signal);
+  const few = numbers.filter(isShort);
+  const many = numbers.filter((column, i) => !isShort(column, i));
   const series = await readAll(connection, table, few, query);
   for (const [signal, found] of await readExtremes(connection, table, many, query, points)) series.set(signal, found);
   for (const column of wanted.filter(({ kind }) => kind !== 'number')) {
@@ -189,6 +192,18 @@ async function readAll(
   return series;
 }
 
+/** Signals of which a range holds roll-ups instead of samples. */
+async function sealedSignals(
+  connection: DuckDBConnection,
+  { id }: ModelTable,
+  query: RangeQuery,
+): Promise<ReadonlySet<unknown>> {
+  const sql = `SELECT DISTINCT signal FROM rolled_1h WHERE model_id = ${id} AND tenant = $1 AND device = $2
+    AND bucket > $3 - 3600000 AND bucket < $4`;
+  const [signals = []] = await columnsOf(connection, sql, rangeValues(query));
+  return new Set(signals);
+}
+
 async function countValues(
   connection: DuckDBConnection,
   { table }: ModelTable,
@@ -203,7 +218,7 @@ async function countValues(
 
 async function readExtremes(
   connection: DuckDBConnection,
-  { table }: ModelTable,
+  model: ModelTable,
   columns: readonly SignalColumn[],
   query: RangeQuery,
   points: number,
@@ -211,16 +226,25 @@ async function readExtremes(
   if (columns.length === 0) return new Map();
   const buckets = bucketsFor(query.from, query.to, points, 2);
   const extremes = columns.map(() => new BucketExtremes(buckets));
+  for (const [i, { signal }] of columns.entries()) {
+    const sealed = await readSealedExtremes(connection, model, query, signal, buckets.widthMs < MINUTES_BELOW_MS);
+    for (const [at, value] of sealed) extremes[i]?.add(at, value);
+  }
   const names = columns.map(({ column }) => quoted(column)).join(', ');
-  await scan(connection, `SELECT observed_at, ${names} FROM ${table} WHERE ${IN_RANGE}`, rangeValues(query), (read) => {
-    const [times = [], ...values] = read;
-    values.forEach((column, i) => {
-      for (let row = 0; row < times.length; row++) {
-        const value = column[row];
-        if (value !== null) extremes[i]?.add(Math.floor(times[row] as number), value as number);
-      }
-    });
-  });
+  await scan(
+    connection,
+    `SELECT observed_at, ${names} FROM ${model.table} WHERE ${IN_RANGE}`,
+    rangeValues(query),
+    (read) => {
+      const [times = [], ...values] = read;
+      values.forEach((column, i) => {
+        for (let row = 0; row < times.length; row++) {
+          const value = column[row];
+          if (value !== null) extremes[i]?.add(Math.floor(times[row] as number), value as number);
+        }
+      });
+    },
+  );
   return new Map(columns.map(({ signal }, i) => [signal, extremes[i]?.points() ?? []]));
 }
 

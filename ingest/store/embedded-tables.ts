@@ -40,7 +40,18 @@ const CATALOG_SQL = `
   INSERT INTO progress SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM progress);
   CREATE TABLE IF NOT EXISTS models (id INTEGER NOT NULL, model VARCHAR NOT NULL);
   CREATE TABLE IF NOT EXISTS signals
-    (model_id INTEGER NOT NULL, signal VARCHAR NOT NULL, column_name VARCHAR NOT NULL, kind VARCHAR NOT NULL);`;
+    (model_id INTEGER NOT NULL, signal VARCHAR NOT NULL, column_name VARCHAR NOT NULL, kind VARCHAR NOT NULL);
+  CREATE TABLE IF NOT EXISTS seals
+    (part INTEGER NOT NULL, model_id INTEGER NOT NULL, hour DOUBLE NOT NULL, samples BIGINT NOT NULL);
+  ${['rolled_1m', 'rolled_1h'].map(rolledTable).join('')}`;
+
+/** Roll-ups of deleted samples; a bucket has a row for each part in which its samples were sealed. */
+function rolledTable(name: string): string {
+  return `CREATE TABLE IF NOT EXISTS ${name} (model_id INTEGER NOT NULL, signal VARCHAR NOT NULL,
+    tenant VARCHAR NOT NULL, device VARCHAR NOT NULL, part INTEGER NOT NULL, bucket DOUBLE NOT NULL,
+    n BIGINT NOT NULL, total DOUBLE NOT NULL, low DOUBLE NOT NULL, low_at DOUBLE NOT NULL,
+    high DOUBLE NOT NULL, high_at DOUBLE NOT NULL, newest DOUBLE NOT NULL);`;
+}
 
 /** @example quoted('a"b') // => '"a""b"' */
 export function quoted(identifier: string): string {

@@ -75,6 +75,7 @@ export function createEmbeddedStore(deps: EmbeddedStoreDeps, options: EmbeddedSt
     hasMessage: (identity) => link.call('hasMessage', [identity]),
     aggregate: async (query) => link.call('aggregate', [wholeBuckets(query)]),
     aggregateModel: async (query) => link.call('aggregateModel', [wholeBuckets(query)]),
+    retain: (cut) => link.call('retain', [cut]),
     async latestAll(query) {
       checkLatestPage(query);
       return link.call('latestAll', [query]);

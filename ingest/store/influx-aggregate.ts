@@ -12,6 +12,7 @@ import type {
 import { type InfluxConnection, type InfluxRows, quotedName } from './influx-connection.ts';
 import { fieldOf, measurementOf } from './influx-lines.ts';
 import { inRange, millisecondOf, nanoseconds, readKinds, readLatest, text } from './influx-read.ts';
+import { readSealedParts, readSealedShares } from './influx-seal.ts';
 import { compareText } from './latest-values.ts';
 import { isStorableRef } from './queries.ts';
 import { type DeviceBucket, joinParts, modelBuckets, type RollUpPart } from './roll-ups.ts';
@@ -27,9 +28,10 @@ export async function readRollUps(connection: InfluxConnection, query: Aggregate
   if (isStorableRef(query) && query.from < query.to) {
     const kinds = new Map(await readKinds(connection, query.model));
     const wanted = [...new Set(query.signals)].filter((signal) => kinds.get(signal) === 'number');
+    const sealed = await readSealedParts(connection, query, wanted);
     const found = await connection.query(wanted.map((signal) => rollUpStatement(query, signal)));
     found.forEach((rows, i) => {
-      bySignal.set(wanted[i] as string, partsOf(rows));
+      bySignal.set(wanted[i] as string, [...(sealed[i] ?? []), ...partsOf(rows)]);
     });
   }
   return query.signals.map((signal) => ({ signal, buckets: joinParts(bySignal.get(signal) ?? []) }));
@@ -64,17 +66,30 @@ export async function readModelBuckets(
     const groups = await connection.queryGroups(
       `SELECT count(${f}), sum(${f}) FROM ${quotedName(measurementOf(model))} WHERE "tenant" = ${text(tenant)} AND time >= ${nanoseconds(start)} AND time < ${nanoseconds(Math.min(to, start + stepMs))} GROUP BY time(${bucketMs}ms), "device" fill(none)`,
     );
-    buckets.push(...modelBuckets(sharesOf(groups)));
+    const sealed = await readSealedShares(connection, { ...query, from: start, to: Math.min(to, start + stepMs) });
+    buckets.push(...modelBuckets(joinShares(sealed, groups)));
   }
   return buckets;
 }
 
-function* sharesOf(groups: readonly InfluxRows[]): Generator<DeviceBucket> {
-  for (const { values } of groups) {
-    for (const row of values) {
+/** Shares of each device, the sealed and the raw part of a bucket as one. */
+function* joinShares(
+  sealed: ReadonlyMap<string, readonly DeviceBucket[]>,
+  groups: readonly InfluxRows[],
+): Generator<DeviceBucket> {
+  const raw = new Map(groups.map(({ tags = {}, values }) => [tags.device ?? '', values]));
+  for (const device of new Set([...sealed.keys(), ...raw.keys()])) {
+    const shares = new Map<number, DeviceBucket>();
+    const add = (share: DeviceBucket): void => {
+      const { count = 0, sum = 0 } = shares.get(share.from) ?? {};
+      shares.set(share.from, { from: share.from, count: count + share.count, sum: sum + share.sum });
+    };
+    for (const share of sealed.get(device) ?? []) add(share);
+    for (const row of raw.get(device) ?? []) {
       const [count, sum] = row.slice(1) as [number, number];
-      if (count > 0) yield { from: millisecondOf(row), count, sum };
+      if (count > 0) add({ from: millisecondOf(row), count, sum });
     }
+    yield* shares.values();
   }
 }
 

@@ -120,6 +120,11 @@ export class InfluxConnection {
   }
 
   /** @throws AppError STORE_UNAVAILABLE */
+  api(): Promise<InfluxApi> {
+    return this.#detect();
+  }
+
+  /** @throws AppError STORE_UNAVAILABLE */
   async ping(): Promise<void> {
     await this.#version();
   }

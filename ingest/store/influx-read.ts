@@ -8,6 +8,7 @@ import type { SignalValue } from '../../contract/wire/payloads.ts';
 import { BucketExtremes, bucketsFor, Changes, type Point } from './down-sample.ts';
 import { type InfluxConnection, type InfluxRows, quotedName } from './influx-connection.ts';
 import { fieldOf, measurementOf, signalOf } from './influx-lines.ts';
+import { readSealedExtremes } from './influx-seal.ts';
 import { compareText, LatestOfDevice } from './latest-values.ts';
 import { checkRange, isStorableRef, MAX_RAW_ROWS, tooManyRows } from './queries.ts';
 import { LAST_STORABLE_MS, type ValueKind } from './signal-kinds.ts';
@@ -94,9 +95,8 @@ export async function readHasMessage(
 }
 
 /** `FROM … WHERE …` of one device. The reference has been checked; quoting is the second net. */
-function fromDevice({ tenant, device, model }: ModelRef): string {
-  const measurement = quotedName(measurementOf(model));
-  return `FROM ${measurement} WHERE "tenant" = ${text(tenant)} AND "device" = ${text(device)}`;
+export function fromDevice({ tenant, device, model }: ModelRef, measurement = measurementOf(model)): string {
+  return `FROM ${quotedName(measurement)} WHERE "tenant" = ${text(tenant)} AND "device" = ${text(device)}`;
 }
 
 export function inRange(query: RangeQuery): string {
@@ -219,10 +219,18 @@ async function readShort(
   const counts = await countValues(connection, query, numbers);
   const series: PointsBySignal = new Map();
   for (const [i, signal] of numbers.entries()) {
-    const few = (counts[i] ?? 0) <= points;
+    const sealed = await readSealedExtremes(
+      connection,
+      query,
+      signal,
+      bucketsFor(query.from, query.to, points, 2).widthMs,
+    );
+    const few = (counts[i] ?? 0) <= points && sealed.length === 0;
     series.set(
       signal,
-      few ? await readAll(connection, query, signal, points) : await readExtremes(connection, query, signal, points),
+      few
+        ? await readAll(connection, query, signal, points)
+        : await readExtremes(connection, query, signal, points, sealed),
     );
   }
   for (const signal of wanted.filter((name) => kinds.get(name) !== 'number')) {
@@ -258,9 +266,11 @@ async function readExtremes(
   query: RangeQuery,
   signal: string,
   points: number,
+  sealed: readonly (readonly [at: number, value: number])[],
 ): Promise<Point[]> {
   const buckets = bucketsFor(query.from, query.to, points, 2);
   const extremes = new BucketExtremes(buckets);
+  for (const [at, value] of sealed) extremes.add(at, value);
   const field = quotedName(fieldOf(signal));
   const offsetMs = ((query.from % buckets.widthMs) + buckets.widthMs) % buckets.widthMs;
   const grouped = `${inRange(query)} GROUP BY time(${buckets.widthMs}ms, ${offsetMs}ms)`;

@@ -4,13 +4,15 @@
  * server's words, and everything else is stored. See docs/stores.md.
  */
 import type { Logger, Metrics } from '../../contract/ports/services.ts';
-import type { RejectedSample, TelemetryStore } from '../../contract/ports/telemetry-store.ts';
+import type { RejectedSample, RetentionCut, TelemetryStore } from '../../contract/ports/telemetry-store.ts';
 import type { Sample, TelemetryMessage } from '../../contract/wire/sample.ts';
 import { readLatestPage, readModelBuckets, readRollUps } from './influx-aggregate.ts';
 import { InfluxConnection, type InfluxLimits, type InfluxTarget } from './influx-connection.ts';
 import { linesOf } from './influx-lines.ts';
 import { readHasMessage, readKinds, readLatest, readSamples, readSeries } from './influx-read.ts';
+import { finishSeals, sealOldestHour } from './influx-seal.ts';
 import { checkLatestPage, checkSeries, wholeBuckets } from './queries.ts';
+import { SealGate } from './seal-gate.ts';
 import { rejectedSample, SignalKinds, type StorableMessage } from './signal-kinds.ts';
 import { asUnavailable, meterWrite } from './store-meter.ts';
 
@@ -45,9 +47,34 @@ export function createInfluxStore(deps: InfluxStoreDeps, options: InfluxStoreOpt
   const kinds = new SignalKinds();
   /** Writes follow each other: the client's buffer belongs to one of them. */
   let lastWrite: Promise<unknown> = Promise.resolve();
+  const gate = new SealGate();
+  let sealsFinished = false;
+
+  function inTurn<T>(action: () => Promise<T>): Promise<T> {
+    const result = lastWrite.then(action, action);
+    lastWrite = result;
+    return result;
+  }
+
+  async function finishOldSeals(): Promise<void> {
+    if (!sealsFinished && (await connection.api()) === 'v1') await gate.seal(() => finishSeals(connection));
+    sealsFinished = true;
+  }
+
+  async function retain(cut: RetentionCut): Promise<number | undefined> {
+    try {
+      if ((await connection.api()) !== 'v1') return undefined;
+      await finishOldSeals();
+      return await gate.seal(() => sealOldestHour(connection, cut));
+    } catch (error) {
+      sealsFinished = false;
+      throw asUnavailable(error);
+    }
+  }
 
   async function store(messages: readonly TelemetryMessage[]): Promise<readonly RejectedSample[]> {
     try {
+      await finishOldSeals();
       await loadKinds(connection, kinds, messages);
       const { storable, rejected } = kinds.plan(messages);
       const refused = await writeAll(connection, requestsOf(storable, limits), limits.parallelRequests);
@@ -67,24 +94,18 @@ export function createInfluxStore(deps: InfluxStoreDeps, options: InfluxStoreOpt
       connection.close();
     },
     ping: () => connection.ping(),
-    write(messages) {
-      const written = lastWrite.then(
-        () => meterWrite(metrics, 'influx', () => store(messages)),
-        () => meterWrite(metrics, 'influx', () => store(messages)),
-      );
-      lastWrite = written;
-      return written;
-    },
+    write: (messages) => inTurn(() => meterWrite(metrics, 'influx', () => store(messages))),
+    retain: (cut) => inTurn(() => retain(cut)),
     storedPosition: async () => undefined,
     async series(query) {
       checkSeries(query);
-      return readSeries(connection, query, limits.pageRows);
+      return gate.read(() => readSeries(connection, query, limits.pageRows));
     },
     latest: (query) => readLatest(connection, query),
     export: (query) => readSamples(connection, query, limits.pageRows),
     hasMessage: (identity) => readHasMessage(connection, identity),
-    aggregate: async (query) => readRollUps(connection, wholeBuckets(query)),
-    aggregateModel: async (query) => readModelBuckets(connection, wholeBuckets(query)),
+    aggregate: (query) => gate.read(async () => readRollUps(connection, wholeBuckets(query))),
+    aggregateModel: (query) => gate.read(async () => readModelBuckets(connection, wholeBuckets(query))),
     async latestAll(query) {
       checkLatestPage(query);
       return readLatestPage(connection, query);

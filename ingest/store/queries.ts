@@ -1,7 +1,7 @@
 /** What both stores ask of a query before they run it, so that limits and words are the same. */
 import { AppError } from '../../contract/kernel/errors.ts';
 import { DEVICE_PATTERN, type DeviceRef, TENANT_PATTERN } from '../../contract/kernel/ids.ts';
-import { DAY_MS } from '../../contract/kernel/time.ts';
+import { DAY_MS, HOUR_MS } from '../../contract/kernel/time.ts';
 import {
   type AggregateQuery,
   type LatestPageQuery,
@@ -19,6 +19,8 @@ export const MAX_POINTS = 10_000;
 /** Most rows of one raw answer: what a reply may hold in memory. */
 export const MAX_RAW_ROWS = 500_000;
 
+/** Wider buckets of a down-sampled series take sealed hours and not their minutes. */
+export const MINUTES_BELOW_MS = 2 * HOUR_MS;
 /** Most buckets of one roll-up answer, over all its signals. */
 export const MAX_ROLL_UPS = 200_000;
 /** Most buckets of one answer about a model: a day by the minute, two months by the hour. */

@@ -12,6 +12,7 @@ import type {
   ModelBucket,
   RangeQuery,
   RejectedSample,
+  RetentionCut,
   RollUpSeries,
   Series,
   SeriesQuery,
@@ -89,6 +90,7 @@ export interface WorkerOperations {
   aggregate(query: AggregateQuery): Promise<readonly RollUpSeries[]>;
   aggregateModel(query: ModelAggregateQuery): Promise<readonly ModelBucket[]>;
   latestAll(query: LatestPageQuery): Promise<LatestPage>;
+  retain(cut: RetentionCut): Promise<number | undefined>;
   ping(): Promise<void>;
   close(): Promise<void>;
 }

@@ -607,6 +607,51 @@ export function checkTelemetryStore(name: string, open: () => Promise<StoreUnder
       expect(await store.latestAll({ tenant: 'acme', model: 'no such model', limit: 2 })).toEqual({ devices: [] });
     });
 
+    it('keeps roll-ups of the samples that its retention deletes, also of late ones', async () => {
+      const [device, other, model] = [newDevice(), newDevice(), 'retained'];
+      const old = BASE_TIME_MS - 1_000 * DAY_MS;
+      const at = (minute: number, level: number) => [old + minute * MINUTE_MS, { level, name: 'x' }] as const;
+      const levels = Array.from({ length: 300 }, (_, i) => at(i, (i * 37) % 64));
+      await write(
+        ...inMessages(device, levels, model).map((one) => ({ ...one, receivedAt: old })),
+        message({ device: other, model, seq: 1, receivedAt: old, samples: [at(3, -5), at(299, 77)] }),
+        message({ device, model, seq: 9, samples: [[BASE_TIME_MS, { level: 1 }]] }),
+      );
+      const range = { from: old, to: BASE_TIME_MS + DAY_MS };
+      const query = { tenant: 'acme', device, model, signals: ['level'] };
+      const day = { from: old, to: old + DAY_MS };
+      const ask = async () => ({
+        minutes: await store.aggregate({ ...query, ...day, bucketMs: 60_000 }),
+        hours: await store.aggregate({ ...query, ...day, bucketMs: HOUR_MS }),
+        fleet: await store.aggregateModel({ tenant: 'acme', model, signal: 'level', ...day, bucketMs: HOUR_MS }),
+        short: await store.series({ ...query, ...range, points: 20 }),
+        shortDay: await store.series({ ...query, ...day, points: 60 }),
+      });
+      const before = await ask();
+      const cut = { rawBefore: old + DAY_MS, minutesBefore: 0 };
+      let deleted = 0;
+      for (let step = 0; step < 10; step++) deleted += (await store.retain(cut)) ?? 0;
+      expect(deleted).toBe(302);
+      expect((await exported(store, { device, model })).length).toBe(1);
+      expect(await exported(store, { device: other, model })).toEqual([]);
+      expect(await ask()).toEqual(before);
+
+      // Late: received two days later, of a bucket that is sealed.
+      await write(message({ device, model, seq: 10, receivedAt: old + 2 * DAY_MS, samples: [at(0, 200), at(0.5, -100)] }));
+      expect(await store.retain(cut)).toBeUndefined();
+      const late = await ask();
+      const expected = { from: old, count: 3, min: -100, max: 200, mean: 100 / 3, last: 0 };
+      expect(late.minutes[0]?.buckets[0]).toEqual(expected);
+      expect(await store.retain({ ...cut, rawBefore: old + 3 * DAY_MS })).toBe(2);
+      expect(await ask()).toEqual(late);
+      expect(late.short[0]?.points).toContainEqual([old, 200]);
+
+      await store.retain({ rawBefore: 0, minutesBefore: old + 120 * MINUTE_MS });
+      const { minutes, hours } = await ask();
+      expect(minutes[0]?.buckets.length).toBe(180);
+      expect(hours).toEqual(late.hours);
+    });
+
     it('refuses questions about fleets and long ranges beyond its limits', async () => {
       const code = (question: Promise<unknown>) => question.catch((error: unknown) => (error as AppError).code);
       const query = { tenant: 'acme', device: 'd', model: 'refrigerator', from: 0, to: DAY_MS, signals: ['a'] };
