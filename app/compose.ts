@@ -21,6 +21,7 @@ import { createIngest } from '../ingest/create-ingest.ts';
 import type { LogDisk } from '../ingest/log/log-disk.ts';
 import { openSegmentLog, type SegmentLog } from '../ingest/log/segment-log.ts';
 import { createRegistryWriter } from '../ingest/registry-writer.ts';
+import { createRetentionJob } from '../ingest/store/retention.ts';
 import { createStoreWriter } from '../ingest/store-writer.ts';
 import { createAnalyticsHost } from './analytics-host.ts';
 import { type AppRole, type Config, dataPaths, ROLES } from './config.ts';
@@ -110,6 +111,8 @@ export function composeSystem(config: Config, deps: ComposeDeps): System {
     );
     await begin('ingest', ingest);
     await begin('store writer', storeWriter);
+    const keep = { rawDays: config.retentionRawDays, minuteDays: config.retentionMinuteDays };
+    await begin('retention', createRetentionJob({ store, ...tools }, keep));
     const sink = createRegistrySink(database);
     const registryWriter = await begin('registry writer', createRegistryWriter({ log, sink, ...tools }));
 

@@ -3,12 +3,13 @@
  * nanoseconds; what is ordered by identity is put in order here, one millisecond's samples at a time.
  */
 import { BOOT_PATTERN, type DeviceRef, type MessageIdentity } from '../../contract/kernel/ids.ts';
+import { HOUR_MS } from '../../contract/kernel/time.ts';
 import type { RangeQuery, Series, SeriesQuery, StoredSample } from '../../contract/ports/telemetry-store.ts';
 import type { SignalValue } from '../../contract/wire/payloads.ts';
 import { BucketExtremes, bucketsFor, Changes, type Point } from './down-sample.ts';
 import { type InfluxConnection, type InfluxRows, quotedName } from './influx-connection.ts';
 import { fieldOf, measurementOf, signalOf } from './influx-lines.ts';
-import { readSealedExtremes } from './influx-seal.ts';
+import { readSealedExtremes, rolledOf, sealedFields } from './influx-seal.ts';
 import { compareText, LatestOfDevice } from './latest-values.ts';
 import { checkRange, isStorableRef, MAX_RAW_ROWS, tooManyRows } from './queries.ts';
 import { LAST_STORABLE_MS, type ValueKind } from './signal-kinds.ts';
@@ -30,12 +31,20 @@ export async function readKinds(
   connection: InfluxConnection,
   model: string,
 ): Promise<readonly (readonly [signal: string, kind: ValueKind])[]> {
-  const [rows] = await connection.query([`SHOW FIELD KEYS FROM ${quotedName(measurementOf(model))}`]);
-  return (rows?.values ?? []).flatMap(([field, type]) => {
+  const measurement = measurementOf(model);
+  const [raw, rolled] = await connection.query([
+    `SHOW FIELD KEYS FROM ${quotedName(measurement)}`,
+    // InfluxDB forgets the fields of a measurement whose samples have all been deleted; their roll-ups remember.
+    `SHOW FIELD KEYS FROM ${quotedName(rolledOf(measurement, HOUR_MS))}`,
+  ]);
+  const kinds = new Map<string, ValueKind>();
+  for (const field of sealedFields(rolled)) kinds.set(signalOf(field) ?? '', 'number');
+  for (const [field, type] of raw?.values ?? []) {
     const signal = signalOf(String(field));
     const kind = KIND_OF_FIELD[String(type)];
-    return signal !== undefined && kind !== undefined ? [[signal, kind] as const] : [];
-  });
+    if (signal !== undefined && kind !== undefined) kinds.set(signal, kind);
+  }
+  return [...kinds];
 }
 
 /** Samples in order of device time, boot, seq, index. Memory: one page, or all samples of one millisecond. */

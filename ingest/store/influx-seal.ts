@@ -31,8 +31,16 @@ interface Marker {
 }
 
 /** Measurement of the roll-ups of a model's measurement. No model's own name holds a dot. */
-function rolledOf(measurement: string, bucketMs: number): string {
+export function rolledOf(measurement: string, bucketMs: number): string {
   return `${measurement}.${bucketMs === MINUTE_MS ? '1m' : '1h'}`;
+}
+
+/** Fields of signals that a roll-up measurement holds, from its field keys. */
+export function sealedFields(fieldKeys: InfluxRows | undefined): string[] {
+  return (fieldKeys?.values ?? [])
+    .map(([field]) => String(field))
+    .filter((field) => field.endsWith('.n'))
+    .map((field) => field.slice(0, -2));
 }
 
 /** Finishes deletions that a crash interrupted. Must run before the first write: late samples of that hour would go too. */

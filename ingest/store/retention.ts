@@ -1,7 +1,7 @@
 /** Applies the retention times of a telemetry store from time to time, an hour of data a step, oldest first. */
 import { errorText } from '../../contract/kernel/errors.ts';
 import { DAY_MS, HOUR_MS, MINUTE_MS } from '../../contract/kernel/time.ts';
-import type { Clock, Logger, Metrics } from '../../contract/ports/services.ts';
+import type { Clock, Logger, Metrics, Service } from '../../contract/ports/services.ts';
 import type { TelemetryRetention } from '../../contract/ports/telemetry-store.ts';
 
 export interface RetentionTimes {
@@ -18,16 +18,11 @@ export interface RetentionNeeds {
   readonly metrics: Metrics;
 }
 
-/** Runs a minute after `start` and then every hour. `stop` ends it after the step that runs. */
-export interface RetentionJob {
-  start(): void;
-  stop(): Promise<void>;
-}
-
 const FIRST_AFTER_MS = MINUTE_MS;
 const EVERY_MS = HOUR_MS;
 
-export function createRetentionJob(needs: RetentionNeeds, times: RetentionTimes): RetentionJob {
+/** Runs a minute after `start` and then every hour. `stop` ends it after the step that runs. */
+export function createRetentionJob(needs: RetentionNeeds, times: RetentionTimes): Service {
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<void> | undefined;
   let stopping = false;
@@ -39,7 +34,7 @@ export function createRetentionJob(needs: RetentionNeeds, times: RetentionTimes)
     }, afterMs).unref();
   };
   return {
-    start() {
+    async start() {
       if (timer || times.rawDays === 0) return;
       stopping = false;
       plan(FIRST_AFTER_MS);

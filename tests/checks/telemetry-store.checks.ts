@@ -637,7 +637,9 @@ export function checkTelemetryStore(name: string, open: () => Promise<StoreUnder
       expect(await ask()).toEqual(before);
 
       // Late: received two days later, of a bucket that is sealed.
-      await write(message({ device, model, seq: 10, receivedAt: old + 2 * DAY_MS, samples: [at(0, 200), at(0.5, -100)] }));
+      await write(
+        message({ device, model, seq: 10, receivedAt: old + 2 * DAY_MS, samples: [at(0, 200), at(0.5, -100)] }),
+      );
       expect(await store.retain(cut)).toBeUndefined();
       const late = await ask();
       const expected = { from: old, count: 3, min: -100, max: 200, mean: 100 / 3, last: 0 };

@@ -7,6 +7,8 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { DuckDBInstance } from '@duckdb/node-api';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { seededRandom } from '../../contract/kernel/random.ts';
+import { DAY_MS, HOUR_MS } from '../../contract/kernel/time.ts';
 import type { LoggedEntry } from '../../contract/ports/telemetry-log.ts';
 import { createEmbeddedStore } from '../../ingest/store/embedded.ts';
 import { checkTelemetryStore } from '../checks/telemetry-store.checks.ts';
@@ -149,6 +151,36 @@ describe('embedded store', () => {
     ]);
     connection.closeSync();
     instance.closeSync();
+  });
+
+  it('uses the space again that retention frees', async () => {
+    const store = await openStore({ walLimitMb: 1 });
+    const random = seededRandom(5);
+    const fill = async (round: number): Promise<number> => {
+      for (let batch = 0; batch < 10; batch++) {
+        const from = BASE_TIME_MS + round * DAY_MS + batch * 5_000_000;
+        const messages = Array.from({ length: 20 }, (_, m) => {
+          const seq = (round * 10 + batch) * 20 + m;
+          const samples = Array.from(
+            { length: 500 },
+            (_unused, i) => [from + (m * 500 + i) * 500, { level: random(), flow: random(), heat: random() }] as const,
+          );
+          return message({ device: 'd', model: 'm', seq, receivedAt: from, samples });
+        });
+        await store.write(messages, round * 10 + batch + 1);
+      }
+      const cut = { rawBefore: BASE_TIME_MS + (round + 1) * DAY_MS, minutesBefore: 0 };
+      while ((await store.retain(cut)) !== undefined);
+      return metrics.values.get('presage_store_bytes') ?? 0;
+    };
+    const first = await fill(0);
+    let last = 0;
+    for (let round = 1; round < 5; round++) last = await fill(round);
+    expect(last).toBeLessThan(first * 2);
+    expect(await exported(store, { device: 'd', model: 'm' })).toEqual([]);
+    const query = { tenant: 'acme', device: 'd', model: 'm', from: BASE_TIME_MS, to: BASE_TIME_MS + 5 * DAY_MS };
+    const [rolled] = await store.aggregate({ ...query, signals: ['flow'], bucketMs: HOUR_MS });
+    expect(rolled?.buckets.reduce((sum, bucket) => sum + bucket.count, 0)).toBe(500_000);
   });
 
   it('refuses calls before start and after stop, and stops twice without harm', async () => {

@@ -171,7 +171,7 @@ describe('InfluxDB store against a server that misbehaves', () => {
     version = '1.8.10';
   });
 
-  const EMPTY = JSON.stringify({ results: [{ statement_id: 0 }] });
+  const EMPTY = JSON.stringify({ results: Array.from({ length: 4 }, (_, id) => ({ statement_id: id })) });
 
   function open(parts: Partial<InfluxStoreDeps> = {}, timeoutMs = 5_000): TelemetryStore {
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
