@@ -145,6 +145,11 @@ export interface TelemetryAggregates {
   latestAll(query: LatestPageQuery): Promise<LatestPage>;
 }
 
+export interface TelemetryLookups {
+  /** Greatest sequence number stored of a boot, `undefined` when there is none. May remember what retention deleted. */
+  highestSequence(boot: Omit<MessageIdentity, 'seq'> & { model: string }): Promise<number | undefined>;
+}
+
 /** Times before which data may go; epoch ms. */
 export interface RetentionCut {
   /** Raw samples of whole hours that were observed and received before this become roll-ups. */
@@ -161,7 +166,12 @@ export interface TelemetryRetention {
   retain(cut: RetentionCut): Promise<number | undefined>;
 }
 
-export interface TelemetryStore extends TelemetryWriter, TelemetryReader, TelemetryAggregates, TelemetryRetention {
+export interface TelemetryStore
+  extends TelemetryWriter,
+    TelemetryReader,
+    TelemetryAggregates,
+    TelemetryLookups,
+    TelemetryRetention {
   start(): Promise<void>;
   stop(): Promise<void>;
   /** Throws when the store does not answer. */

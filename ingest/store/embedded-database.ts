@@ -25,8 +25,9 @@ import { decodeTelemetryEntry } from '../../contract/wire/log-entry.ts';
 import type { TelemetryMessage } from '../../contract/wire/sample.ts';
 import { readLatestPage, readModelBuckets, readRollUps } from './embedded-aggregate.ts';
 import { appendRows, rowsByModel } from './embedded-append.ts';
+import { type BootRef, noteBoots, readBoot, readHasMessage } from './embedded-boots.ts';
 import { closeDatabase, fileBytes, type OpenDatabase, openDatabase, restrictFiles } from './embedded-file.ts';
-import { readHasMessage, readLatest, readPage, readSeries } from './embedded-read.ts';
+import { readLatest, readPage, readSeries } from './embedded-read.ts';
 import { sealOldestHour } from './embedded-seal.ts';
 import { LatestCache, latestPage } from './latest-values.ts';
 import { SignalKinds, type StorableMessage } from './signal-kinds.ts';
@@ -109,6 +110,14 @@ export class EmbeddedDatabase implements WorkerOperations {
       const table = database.tables.get(identity.model);
       if (!table) return false;
       return database.readers.use((connection) => readHasMessage(connection, table, identity));
+    });
+  }
+
+  highestSequence(boot: BootRef & { model: string }): Promise<number | undefined> {
+    return this.#read(async (database) => {
+      const table = database.tables.get(boot.model);
+      if (!table) return undefined;
+      return (await database.readers.use((connection) => readBoot(connection, table, boot)))?.lastSeq;
     });
   }
 
@@ -227,7 +236,9 @@ export class EmbeddedDatabase implements WorkerOperations {
     await writer.run('BEGIN');
     for (const [model, rows] of byModel) {
       const table = tables.get(model);
-      if (table) await appendRows(writer, table, rows);
+      if (!table) continue;
+      await appendRows(writer, table, rows);
+      await noteBoots(writer, table, rows);
     }
     await writer.run('UPDATE progress SET position = $1', [BigInt(position)]);
     await writer.run('COMMIT');

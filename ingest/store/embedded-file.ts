@@ -3,6 +3,7 @@ import { chmodSync, existsSync, mkdirSync, renameSync, rmSync, statSync } from '
 import { join } from 'node:path';
 import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import { AppError, errorText } from '../../contract/kernel/errors.ts';
+import { completeBoots } from './embedded-boots.ts';
 import { createCatalog, ModelTables } from './embedded-tables.ts';
 import { ReaderPool } from './reader-pool.ts';
 import type { WorkerSetup } from './worker-protocol.ts';
@@ -72,12 +73,14 @@ async function connect(path: string, setup: WorkerSetup): Promise<OpenDatabase> 
   const progress = await writer.runAndReadAll('SELECT position FROM progress');
   const readers = await ReaderPool.open(instance, setup);
   restrictFiles(path);
+  const tables = await ModelTables.load(writer);
+  for (const [, table] of tables.models()) await completeBoots(writer, table);
   return {
     path,
     instance,
     writer,
     readers,
-    tables: await ModelTables.load(writer),
+    tables,
     position: Number(progress.getRows()[0]?.[0] ?? 0),
   };
 }

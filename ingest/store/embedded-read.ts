@@ -1,6 +1,6 @@
 /** The embedded store's queries. Every value is a parameter; names come from the store's own catalogue of columns. */
 import { BIGINT, DOUBLE, type DuckDBConnection, type DuckDBType, VARCHAR } from '@duckdb/node-api';
-import type { DeviceRef, MessageIdentity } from '../../contract/kernel/ids.ts';
+import type { DeviceRef } from '../../contract/kernel/ids.ts';
 import type { RangeQuery, Series, SeriesQuery } from '../../contract/ports/telemetry-store.ts';
 import type { SignalValue } from '../../contract/wire/payloads.ts';
 import { BucketExtremes, bucketsFor, Changes, type Point } from './down-sample.ts';
@@ -311,22 +311,4 @@ export async function readLatest(
       return [{ ...at, seq: Number(seqs[row]), index: indexes[row] as number, signal, value: value as SignalValue }];
     }),
   );
-}
-
-export async function readHasMessage(
-  connection: DuckDBConnection,
-  { table }: ModelTable,
-  { tenant, device, boot, seq }: MessageIdentity,
-): Promise<boolean> {
-  const [found = []] = await columnsOf(
-    connection,
-    `SELECT true FROM ${table} WHERE ${OF_DEVICE} AND boot = $3 AND seq = $4 LIMIT 1`,
-    [
-      [tenant, VARCHAR],
-      [device, VARCHAR],
-      [boot, VARCHAR],
-      [BigInt(seq), BIGINT],
-    ],
-  );
-  return found.length > 0;
 }

@@ -41,6 +41,9 @@ const CATALOG_SQL = `
   CREATE TABLE IF NOT EXISTS models (id INTEGER NOT NULL, model VARCHAR NOT NULL);
   CREATE TABLE IF NOT EXISTS signals
     (model_id INTEGER NOT NULL, signal VARCHAR NOT NULL, column_name VARCHAR NOT NULL, kind VARCHAR NOT NULL);
+  CREATE TABLE IF NOT EXISTS boots
+    (model_id INTEGER, tenant VARCHAR, device VARCHAR, boot VARCHAR, first_seq BIGINT NOT NULL, last_seq BIGINT NOT NULL,
+    first_at DOUBLE NOT NULL, last_at DOUBLE NOT NULL, PRIMARY KEY (model_id, tenant, device, boot));
   CREATE TABLE IF NOT EXISTS seals
     (part INTEGER NOT NULL, model_id INTEGER NOT NULL, hour DOUBLE NOT NULL, samples BIGINT NOT NULL);
   ${['rolled_1m', 'rolled_1h'].map(rolledTable).join('')}`;

@@ -103,6 +103,17 @@ export async function readHasMessage(
   return rows !== undefined;
 }
 
+export async function readHighestSequence(
+  connection: InfluxConnection,
+  { model, boot, ...ref }: Omit<MessageIdentity, 'seq'> & { readonly model: string },
+): Promise<number | undefined> {
+  if (!isStorableRef(ref) || !BOOT_PATTERN.test(boot)) return undefined;
+  const [rows] = await connection.query([
+    `SELECT max("seq") ${fromDevice({ ...ref, model })} AND "boot" = ${text(boot)}`,
+  ]);
+  return rows && Number(rows.values[0]?.[1]);
+}
+
 /** `FROM … WHERE …` of one device. The reference has been checked; quoting is the second net. */
 export function fromDevice({ tenant, device, model }: ModelRef, measurement = measurementOf(model)): string {
   return `FROM ${quotedName(measurement)} WHERE "tenant" = ${text(tenant)} AND "device" = ${text(device)}`;

@@ -87,6 +87,7 @@ export interface WorkerOperations {
   latest(query: DeviceRef & { model: string }): Promise<LatestValues>;
   page(query: RangeQuery, cursor: PageCursor | undefined): Promise<Page>;
   hasMessage(identity: MessageIdentity & { model: string }): Promise<boolean>;
+  highestSequence(boot: Omit<MessageIdentity, 'seq'> & { model: string }): Promise<number | undefined>;
   aggregate(query: AggregateQuery): Promise<readonly RollUpSeries[]>;
   aggregateModel(query: ModelAggregateQuery): Promise<readonly ModelBucket[]>;
   latestAll(query: LatestPageQuery): Promise<LatestPage>;

@@ -678,6 +678,24 @@ export function checkTelemetryStore(name: string, open: () => Promise<StoreUnder
       expect(await store.hasMessage({ ...identity, seq: 41, model: 'no such model' })).toBe(false);
     });
 
+    it('knows the greatest sequence number of each boot and every message between, whatever the order of arrival', async () => {
+      const ref = { tenant: 'acme', device: newDevice(), model: 'refrigerator' };
+      const at = (boot: string, seq: number) =>
+        message({ device: ref.device, boot, seq, samples: [[BASE_TIME_MS + seq, { compressorCurrentA: seq }]] });
+      expect(await store.highestSequence({ ...ref, boot: 'b1' })).toBeUndefined();
+      await write(at('b1', 7), at('b2', 90), at('b1', 3));
+      await write(at('b1', 5), at('b1', 11), at('b2', 2));
+      expect(await store.highestSequence({ ...ref, boot: 'b1' })).toBe(11);
+      expect(await store.highestSequence({ ...ref, boot: 'b2' })).toBe(90);
+      expect(await store.highestSequence({ ...ref, boot: 'b1', tenant: 'rival' })).toBeUndefined();
+      expect(await store.highestSequence({ ...ref, boot: "b' OR 1=1" })).toBeUndefined();
+      expect(await store.highestSequence({ ...ref, boot: 'b1', model: 'no such model' })).toBeUndefined();
+      const has = await Promise.all(
+        Array.from({ length: 13 }, (_, seq) => store.hasMessage({ ...ref, boot: 'b1', seq })),
+      );
+      expect(has.flatMap((found, seq) => (found ? [seq] : []))).toEqual([3, 5, 7, 11]);
+    });
+
     it('survives many writes and reads at once', async () => {
       const device = newDevice();
       const messages = Array.from({ length: 40 }, (_, seq) =>
