@@ -27,13 +27,14 @@ const { values: options } = parseArgs({
     sql: { type: 'string' },
     devices: { type: 'string', default: '8' },
     rate: { type: 'string', default: '10' },
+    'start-limit-ms': { type: 'string', default: '5000' },
   },
 });
 const seed = Number(options.seed);
 const minutes = Number(options.minutes);
 const kills = Number(options.kills ?? Math.max(minutes >= 5 ? 30 : 2, Math.round(minutes * 3)));
 const sql = options.sql ?? (seed % 2 === 0 && findBinary('initdb') ? 'server' : 'embedded');
-const START_LIMIT_MS = 5_000;
+const startLimitMs = Number(options['start-limit-ms']);
 /** The same names in both: whoever forgets the tenant mixes them up. */
 const TENANTS = ['north', 'south'];
 const tokenOf = (tenant: string): string => `psg_chaos_manager_of_${tenant}_0123456789abcdef`;
@@ -84,7 +85,7 @@ async function run(): Promise<number> {
   const verdict = judge(findings);
   const balance = balanceOf(await metricsOf(server.api));
   const slowestStartMs = Math.round(Math.max(0, ...faults.startsMs));
-  const ok = verdict.ok && settled === undefined && balance.difference === 0 && slowestStartMs <= START_LIMIT_MS;
+  const ok = verdict.ok && settled === undefined && balance.difference === 0 && slowestStartMs <= startLimitMs;
   const report = {
     seed,
     minutes,
@@ -97,7 +98,7 @@ async function run(): Promise<number> {
     slowestStartMs,
     slowestRecoveryMs: Math.max(0, ...faults.recoveriesMs),
     loadAverage: loadavg()[0],
-    startLimitMs: START_LIMIT_MS,
+    startLimitMs,
     tornBytes: faults.tornBytes,
     droppedBytes: faults.droppedBytes,
     balanceOfLastLife: balance,
