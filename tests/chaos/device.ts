@@ -20,6 +20,8 @@ export interface ChaosDeviceConfig {
   readonly secret: string;
   /** Mean time between two new messages. */
   readonly intervalMs: number;
+  /** No mischief, and no journal: for runs so long that it would not fit. */
+  readonly steady?: true;
 }
 
 export interface ChaosDevice {
@@ -138,9 +140,11 @@ export function createChaosDevice(config: ChaosDeviceConfig, random: Random): Ch
   function tick(): void {
     if (measuring && queue.length < WINDOW) {
       const message = traffic.next(Date.now());
-      journal.push(message);
       queue.push(message);
-      misbehave(message);
+      if (!config.steady) {
+        journal.push(message);
+        misbehave(message);
+      }
     }
     const oldest = inFlight.values().next().value;
     if (oldest && performance.now() - oldest.sentAt > PATIENCE_MS) socket?.destroy();
