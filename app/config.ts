@@ -219,6 +219,8 @@ export function kebab(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
+const MASK = '********';
+
 /** The configuration as it stands, secrets masked, each with its origin. */
 export function describeConfig(
   config: Config,
@@ -226,9 +228,18 @@ export function describeConfig(
 ): { name: string; env: string; value: unknown; origin: string }[] {
   return NAMES.map((name) => {
     const setting: Setting<z.ZodType> = SETTINGS[name];
-    const value = setting.secret && config[name] !== undefined ? '********' : config[name];
+    const value = setting.secret && config[name] !== undefined ? MASK : withoutPassword(config[name]);
     return { name, env: setting.env, value: value ?? null, origin: origins[name] };
   });
+}
+
+/** A password may also stand inside an address: `http://user:password@host`. */
+function withoutPassword(value: unknown): unknown {
+  if (typeof value !== 'string' || !URL.canParse(value)) return value;
+  const address = new URL(value);
+  if (address.password === '') return value;
+  address.password = MASK;
+  return address.href;
 }
 
 /** Places inside the data directory. */

@@ -157,7 +157,7 @@ export class InfluxConnection {
       const api = this.#target.api === 'auto' ? apiOfVersion(await this.#version()) : this.#target.api;
       if (api === 'v1') await this.#createDatabase();
       this.#api = api;
-      this.#logger.info({ api, url: this.#target.url }, 'connected to InfluxDB');
+      this.#logger.info({ api, url: new URL(this.#target.url).origin }, 'connected to InfluxDB');
     }
     return this.#api;
   }
