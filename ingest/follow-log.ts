@@ -6,7 +6,14 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { errorText } from '../contract/kernel/errors.ts';
 import type { Random } from '../contract/kernel/random.ts';
 import type { Logger } from '../contract/ports/services.ts';
-import type { LogConsumers, LoggedEntry, LogNotifier, LogReader, Position } from '../contract/ports/telemetry-log.ts';
+import type {
+  EntryKind,
+  LogConsumers,
+  LoggedEntry,
+  LogNotifier,
+  LogReader,
+  Position,
+} from '../contract/ports/telemetry-log.ts';
 import { retryForEver } from './retry.ts';
 
 export interface FollowNeeds {
@@ -20,6 +27,8 @@ export interface FollowOptions {
   readonly from: () => Promise<Position>;
   /** Takes the entries up to `position`. Retries by itself; an error it throws is final and the batch is tried again. */
   readonly handle: (entries: readonly LoggedEntry[], position: Position, signal: AbortSignal) => Promise<void>;
+  /** Entries of other kinds are passed over; all when absent. */
+  readonly kinds?: ReadonlySet<EntryKind>;
   readonly maxEntries: number;
   /** Bodies of one batch together, roughly. */
   readonly maxBytes: number;
@@ -98,13 +107,15 @@ class LogFollower implements Follower {
   }
 
   async #gather(): Promise<{ entries: readonly LoggedEntry[]; next: Position }> {
-    const { maxEntries, maxBytes, gatherMs } = this.#options;
+    const { maxEntries, maxBytes, gatherMs, kinds } = this.#options;
+    const filter = kinds ? { kinds } : {};
     const entries: LoggedEntry[] = [];
     let next = this.#position;
     let bytes = 0;
     let waited = gatherMs === 0;
-    while (entries.length < maxEntries && bytes < maxBytes) {
-      const batch = await this.#needs.log.read(next, { maxEntries: maxEntries - entries.length });
+    // What is passed over counts too: otherwise a flood of other kinds would hold back the few that were found.
+    while (entries.length < maxEntries && bytes < maxBytes && next - this.#position < maxBytes * 2) {
+      const batch = await this.#needs.log.read(next, { ...filter, maxEntries: maxEntries - entries.length });
       for (const entry of batch.entries) {
         entries.push(entry);
         bytes += entry.body.byteLength;

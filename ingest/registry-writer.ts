@@ -8,7 +8,7 @@ import type { Random } from '../contract/kernel/random.ts';
 import { SECOND_MS } from '../contract/kernel/time.ts';
 import type { RegistryRecord, RegistrySink } from '../contract/ports/registry.ts';
 import type { Clock, Logger, Metrics, Readiness, Service } from '../contract/ports/services.ts';
-import type { LogConsumers, LoggedEntry, LogNotifier, LogReader } from '../contract/ports/telemetry-log.ts';
+import type { EntryKind, LogConsumers, LoggedEntry, LogNotifier, LogReader } from '../contract/ports/telemetry-log.ts';
 import { birthPayload, eventPayload, statePayload } from '../contract/wire/payloads.ts';
 import { type Counter, Counters } from './counters.ts';
 import { type Follower, followLog } from './follow-log.ts';
@@ -16,6 +16,7 @@ import { quarantineRecordSchema } from './quarantine.ts';
 import { retryForEver } from './retry.ts';
 
 export const REGISTRY_CONSUMER = 'registry';
+const RECORD_KINDS: ReadonlySet<EntryKind> = new Set(['birth', 'state', 'event', 'quarantine']);
 const FLUSH_METRICS_MS = SECOND_MS;
 
 export interface RegistryWriterNeeds {
@@ -81,6 +82,7 @@ class LogToRegistry implements RegistryWriter {
       consumer: REGISTRY_CONSUMER,
       from: async () => log.committed(REGISTRY_CONSUMER),
       handle: (entries, _position, signal) => this.#handle(entries, signal),
+      kinds: RECORD_KINDS,
       maxEntries: this.#options.batchEntries,
       maxBytes: 8 * 1024 * 1024,
       gatherMs: this.#options.gatherMs,

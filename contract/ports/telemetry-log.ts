@@ -29,12 +29,14 @@ export interface LoggedEntry extends LogEntry {
 export interface ReadOptions {
   /** Only entries of these partitions (see partitionOf); all when absent. */
   readonly partitions?: ReadonlySet<number>;
+  /** Only entries of these kinds; all when absent. */
+  readonly kinds?: ReadonlySet<EntryKind>;
   readonly maxEntries: number;
 }
 
 export interface LogBatch {
   readonly entries: readonly LoggedEntry[];
-  /** Read on from here, also when entries of other partitions were passed over. */
+  /** Read on from here, also when entries of other partitions or kinds were passed over. */
   readonly next: Position;
 }
 

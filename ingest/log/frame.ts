@@ -111,6 +111,11 @@ export function checkFrame(buffer: Buffer, at: number, end: number, position: Po
   return { kind: 'frame', length };
 }
 
+/** Kind of a checked frame, without reading the rest of it. */
+export function frameKind(buffer: Buffer, at: number): EntryKind {
+  return ENTRY_KINDS[buffer[at + 24] as number] ?? 'other';
+}
+
 /** The entry of a checked frame that starts at stream position `position`. Its body is a view of `buffer`. */
 export function readFrame(buffer: Buffer, at: number, length: number, position: Position): LoggedEntry {
   const tenantAt = at + FRAME_HEADER_BYTES;
@@ -118,7 +123,7 @@ export function readFrame(buffer: Buffer, at: number, length: number, position: 
   const modelAt = deviceAt + (buffer[at + 26] as number);
   const bodyAt = modelAt + (buffer[at + 27] as number);
   return {
-    kind: ENTRY_KINDS[buffer[at + 24] as number] ?? 'other',
+    kind: frameKind(buffer, at),
     tenant: buffer.toString('utf8', tenantAt, deviceAt),
     device: buffer.toString('utf8', deviceAt, modelAt),
     model: buffer.toString('utf8', modelAt, bodyAt),

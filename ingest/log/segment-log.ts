@@ -34,7 +34,7 @@ export interface SegmentLogOptions {
   readonly segmentBytes?: number;
   /** Bytes kept for consumers that are behind; more is refused with LOG_FULL. Default 2,048 MiB. */
   readonly maxBytes?: number;
-  /** Bytes gathered for one group commit; more is refused with LOG_FULL; at most a quarter of `maxBytes`. Default 64 MiB. */
+  /** Bytes gathered for one group commit; more is refused with LOG_FULL; at most half of `maxBytes`. Default 64 MiB. */
   readonly maxPendingBytes?: number;
   /** Below this much free disk space nothing is taken (LOG_FULL); checked once a second. Default 0 = not checked. */
   readonly minFreeBytes?: number;
@@ -122,7 +122,7 @@ class FileLog implements TelemetryLog {
       // Otherwise the one segment that may never be deleted, the last, could fill the log for ever. It holds at least one
       // whole group commit.
       segmentBytes: Math.min(options.segmentBytes ?? 64 * MIB, Math.floor(maxBytes / 4)),
-      maxPendingBytes: Math.min(options.maxPendingBytes ?? 64 * MIB, Math.floor(maxBytes / 4)),
+      maxPendingBytes: Math.min(options.maxPendingBytes ?? 64 * MIB, Math.floor(maxBytes / 2)),
       minFreeBytes: options.minFreeBytes ?? 0,
       consumers: options.consumers ?? [],
       minimumEnd: options.minimumEnd ?? 0,

@@ -6,7 +6,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { open } from 'node:fs/promises';
 import { partitionOf } from '../../contract/kernel/ids.ts';
 import type { LogBatch, LoggedEntry, LogReader, Position, ReadOptions } from '../../contract/ports/telemetry-log.ts';
-import { checkFrame, readFrame } from './frame.ts';
+import { checkFrame, frameKind, readFrame } from './frame.ts';
 import { corrupt, listSegments, SEGMENT_HEADER_BYTES, type Segment, segmentIndexAt } from './segment-files.ts';
 
 const CHUNK_BYTES = 256 * 1024;
@@ -168,10 +168,12 @@ function parseEntries(cursor: Cursor, end: Position, options: ReadOptions): Logg
     const check = checkFrame(cursor.chunk, cursor.at, cursor.chunk.length, cursor.position);
     if (check.kind === 'damaged') throw corrupt(cursor.segment.path, cursor.position, 'an entry is damaged');
     if (check.kind === 'partial') return passed > 0 ? entries : undefined;
-    const entry = readFrame(cursor.chunk, cursor.at, check.length, cursor.position);
-    if (!options.partitions || options.partitions.has(partitionOf(entry))) entries.push(entry);
+    if (!options.kinds || options.kinds.has(frameKind(cursor.chunk, cursor.at))) {
+      const entry = readFrame(cursor.chunk, cursor.at, check.length, cursor.position);
+      if (!options.partitions || options.partitions.has(partitionOf(entry))) entries.push(entry);
+    }
     cursor.at += check.length;
-    cursor.position = entry.position;
+    cursor.position += check.length;
     passed++;
   }
   return entries;

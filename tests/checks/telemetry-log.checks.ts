@@ -105,6 +105,19 @@ export function checkTelemetryLog(name: string, open: () => Promise<LogUnderTest
       expect(a).toHaveLength(10);
     });
 
+    it('passes over entries of other kinds and still moves on', async () => {
+      const { log } = subject;
+      const kinds = ['telemetry', 'birth', 'telemetry', 'quarantine', 'telemetry'] as const;
+      for (const kind of kinds) await appended(log, logEntry({ kind }));
+      const found: string[] = [];
+      for (let position = 0; position < log.end(); ) {
+        const batch = await log.read(position, { maxEntries: 10, kinds: new Set(['birth', 'quarantine']) });
+        found.push(...batch.entries.map((entry) => entry.kind));
+        position = batch.next;
+      }
+      expect(found).toEqual(['birth', 'quarantine']);
+    });
+
     it('passes over entries of other partitions and still moves on', async () => {
       const { log } = subject;
       const devices = Array.from({ length: 40 }, (_, i) => `device-${i}`);
