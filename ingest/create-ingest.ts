@@ -3,6 +3,7 @@
  * durable; only then does the broker acknowledge. A message that breaks the contract is acknowledged too, once its
  * quarantine entry is durable: refusing it would only make the device send it for ever.
  */
+import { signalsOf } from '../contract/devices/catalogue.ts';
 import { AppError, type ErrorCode, errorText } from '../contract/kernel/errors.ts';
 import { clientIdOf } from '../contract/kernel/ids.ts';
 import { SECOND_MS } from '../contract/kernel/time.ts';
@@ -17,11 +18,12 @@ import { accept } from './accept.ts';
 import { parseChannelPayload, type RareChannel } from './channels.ts';
 import { fingerprintOf } from './content-ring.ts';
 import { Counters } from './counters.ts';
-import { declaredSignals } from './declared-signals.ts';
+import { type DeclaredSignals, declaredSignals } from './declared-signals.ts';
 import { type DecodedTelemetry, decodeTelemetry, type RefusedTelemetry, toMessage } from './decode.ts';
 import { type QuarantineFacts, quarantineEntry, quarantineRecord, type ReceivedPublish } from './quarantine.ts';
 import { DEFAULT_SEQUENCE_LIMITS, SequenceBook, type SequenceLimits, type SequenceWindow } from './sequence.ts';
 import { SequenceKeeper } from './sequence-keeper.ts';
+import { SignalBudget, type SignalLimits } from './signal-budget.ts';
 import { isPacked, unpack } from './unpack.ts';
 
 const MIB = 1024 * 1024;
@@ -45,6 +47,7 @@ export interface IngestOptions {
   /** … or after so long, if anything changed. Default 30 s. */
   readonly snapshotEveryMs?: number;
   readonly sequenceLimits?: SequenceLimits;
+  readonly signalLimits?: SignalLimits;
   /** Messages that may wait for the store's answer at once; more are not acknowledged. Default 1,024. */
   readonly maxLookups?: number;
   /** A lookup that takes longer fails, and its message is not acknowledged. Default 10 s. */
@@ -75,9 +78,10 @@ interface Passage {
 
 class IngestService implements Ingest {
   readonly #needs: IngestNeeds;
-  readonly #options: Required<Omit<IngestOptions, 'sequenceFile'>>;
+  readonly #options: Required<Omit<IngestOptions, 'sequenceFile' | 'signalLimits'>>;
   readonly #book: SequenceBook;
   readonly #keeper: SequenceKeeper;
+  readonly #signals: SignalBudget;
   readonly #listeners = new Set<(message: TelemetryMessage) => void>();
   readonly #counters: Counters;
   readonly #count: ReturnType<typeof createCounts>;
@@ -103,6 +107,7 @@ class IngestService implements Ingest {
       lookupTimeoutMs: options.lookupTimeoutMs ?? 10 * SECOND_MS,
     };
     this.#book = new SequenceBook(this.#options.sequenceLimits);
+    this.#signals = new SignalBudget(options.signalLimits);
     this.#keeper = new SequenceKeeper(needs, options.sequenceFile);
     this.#counters = new Counters(needs.metrics);
     this.#count = createCounts(this.#counters);
@@ -353,10 +358,29 @@ class IngestService implements Ingest {
       return;
     }
     const memory = this.#book.device(publish.device);
+    const declared = declaredSignals(parsed.payload);
+    const refused = this.#tooManySignals(publish, memory.declared, declared);
+    if (refused) {
+      this.#refuse(publish, { ...refused, boot: parsed.payload.boot }, done);
+      return;
+    }
     memory.currentBoot = parsed.payload.boot;
-    memory.declared = declaredSignals(parsed.payload);
+    memory.declared = declared;
     this.#needs.directory.declare(publish.device, memory.declared);
     this.#appendRaw('birth', publish, this.#acknowledge(done));
+  }
+
+  #tooManySignals(
+    publish: ReceivedPublish,
+    before: DeclaredSignals | undefined,
+    declared: DeclaredSignals,
+  ): RefusedTelemetry | undefined {
+    const device = this.#needs.directory.peek(publish.device) ?? publish.device;
+    const { tenant, model } = device;
+    const known = { catalogue: signalsOf(model), before: before ?? device.declaredSignals };
+    const admission = this.#signals.admit({ tenant, model, ...known, names: declared.keys() }, publish.receivedAt);
+    if (admission.kind === 'admitted') return undefined;
+    return { kind: 'refused', reason: admission.reason, at: `signals.${admission.name}`, samples: 0 };
   }
 
   /** A last will of an older boot must not end a newer one: it is kept in the log, but not as a state. */

@@ -92,6 +92,18 @@ export const ERRORS = {
     'The signal is neither in the catalogue nor in the birth message',
     'Declare it in `birth.signals` or correct its name.',
   ),
+  SIGNAL_LIMIT: spec(
+    422,
+    false,
+    'The model would have more than 200 signals',
+    'Declare only what the model needs; names that differ by device belong into a value, not into a name.',
+  ),
+  SIGNAL_BUDGET: spec(
+    429,
+    true,
+    'Too many new signals within an hour',
+    'Send the birth again in the next hour; check for names that are made up at runtime.',
+  ),
   SIGNAL_TYPE: spec(
     400,
     false,
