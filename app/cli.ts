@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import * as backtest from './commands/backtest.ts';
 import * as backup from './commands/backup.ts';
+import * as ca from './commands/ca.ts';
 import * as config from './commands/config.ts';
 import * as demo from './commands/demo.ts';
 import * as device from './commands/device.ts';
@@ -37,6 +38,7 @@ for (const command of [
   backup,
   doctor,
   openapi,
+  ca,
   config,
 ])
   command.register(program);

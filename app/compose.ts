@@ -13,6 +13,7 @@ import { applySeed } from '../api/db/seed.ts';
 import { createDeviceDirectory } from '../api/devices/directory.ts';
 import { createRegistrySink } from '../api/devices/registry-sink.ts';
 import { createBroker } from '../broker/create-broker.ts';
+import type { BrokerOptions } from '../broker/options.ts';
 import { AppError, errorText } from '../contract/kernel/errors.ts';
 import { type SeedFile, seedFile } from '../contract/kernel/seed.ts';
 import type { Clock, Logger, Readiness, Service } from '../contract/ports/services.ts';
@@ -42,11 +43,14 @@ export interface System extends Service {
   /** How the owner of a new installation comes in, while nobody else can let him in. */
   firstDoor(): (FirstDoor & { readonly url: string }) | undefined;
   readonly database: Database;
+  /** Reads the certificate files of the MQTT listener again, as SIGHUP asks. */
+  reloadCertificates(): Promise<void>;
 }
 
 export interface ReadyFacts {
   readonly roles: readonly AppRole[];
-  readonly ports: { readonly http: number; readonly mqtt: number };
+  /** 0 = not listening; those over TLS and WebSocket are there when they are switched on. */
+  readonly ports: { readonly http: number; readonly mqtt: number; readonly mqtts?: number; readonly ws?: number };
   /** Bytes of a torn log tail that were dropped, and how long the start took. */
   readonly recovered: { readonly log: number; readonly ms: number };
 }
@@ -83,6 +87,7 @@ export function composeSystem(config: Config, deps: ComposeDeps): System {
   let firstDoor: (FirstDoor & { url: string }) | undefined;
   let releaseLock: (() => void) | undefined;
   let stopped: Promise<void> | undefined;
+  let reloadCertificates = async (): Promise<void> => {};
 
   async function begin<Part extends Service>(name: string, part: Part): Promise<Part> {
     await part.start();
@@ -116,17 +121,7 @@ export function composeSystem(config: Config, deps: ComposeDeps): System {
     const sink = createRegistrySink(database);
     const registryWriter = await begin('registry writer', createRegistryWriter({ log, sink, ...tools }));
 
-    const broker = createBroker(
-      { directory, deliver: ingest.deliver, ...tools },
-      {
-        host: config.bind,
-        port: config.mqttPort,
-        deviceMessagesPerS: config.deviceMessagesPerS,
-        deviceMessagesBurst: 5 * config.deviceMessagesPerS,
-        tenantMessagesPerS: config.tenantMessagesPerS,
-        maxConnectionsPerAddress: config.connectionsPerAddress,
-      },
-    );
+    const broker = createBroker({ directory, deliver: ingest.deliver, ...tools }, brokerOptions(config));
     const analytics = createAnalyticsHost(
       { log, findings: findingsLog.log, onDeath: deps.onFatal, ...tools },
       { databaseUrl: database.url(), logDirectory: paths.telemetryLog, prognosisModels: config.prognosisModels ?? {} },
@@ -165,10 +160,11 @@ export function composeSystem(config: Config, deps: ComposeDeps): System {
     await begin('analytics', analytics);
     log.onDurable(() => analytics.grown());
     await begin('broker', broker);
+    reloadCertificates = () => broker.reloadCertificates();
     firstDoor = door && { ...door, url: `${api.publicUrl()}/#link=${door.link}` };
     facts = {
       roles: config.roles,
-      ports: { http: api.ports().http, mqtt: broker.ports().mqtt ?? 0 },
+      ports: { http: api.ports().http, mqtt: 0, ...broker.ports() },
       recovered: { log: telemetryLog.recovered().droppedBytes, ms: Math.round(performance.now() - startedAt) },
     };
   }
@@ -237,11 +233,31 @@ export function composeSystem(config: Config, deps: ComposeDeps): System {
       stopped ??= stopAll();
       return stopped;
     },
+    reloadCertificates: () => reloadCertificates(),
     ready() {
       if (!facts) throw new AppError('NOT_READY', 'the system has not been started');
       return facts;
     },
     firstDoor: () => firstDoor,
+  };
+}
+
+function brokerOptions(config: Config): Partial<BrokerOptions> {
+  const { bind: host, mqttsPort, mqttsCertFile: certFile, mqttsKeyFile: keyFile } = config;
+  const files = { caFile: config.mqttsCaFile, crlFile: config.mqttsCrlFile };
+  const tls = mqttsPort !== undefined && certFile !== undefined && keyFile !== undefined;
+  return {
+    host,
+    port: config.mqttPort,
+    plain: config.mqttPlain,
+    ...(tls && {
+      tls: { host, port: mqttsPort, certFile, keyFile, ...files, clientCertificate: config.mqttsClientCert },
+    }),
+    ...(config.wsPort !== undefined && { webSocket: { host, port: config.wsPort } }),
+    deviceMessagesPerS: config.deviceMessagesPerS,
+    deviceMessagesBurst: 5 * config.deviceMessagesPerS,
+    tenantMessagesPerS: config.tenantMessagesPerS,
+    maxConnectionsPerAddress: config.connectionsPerAddress,
   };
 }
 

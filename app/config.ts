@@ -40,6 +40,26 @@ export const SETTINGS = {
   bind: setting('PRESAGE_BIND', z.string().min(1).default('127.0.0.1'), 'Address to listen on'),
   httpPort: setting('PRESAGE_HTTP_PORT', port.default(8080), 'HTTP port; 0 takes a free one'),
   mqttPort: setting('PRESAGE_MQTT_PORT', port.default(1883), 'MQTT port; 0 takes a free one'),
+  mqttPlain: setting(
+    'PRESAGE_MQTT_PLAIN',
+    flag.default(true),
+    'Whether devices may connect without TLS; false needs a TLS port',
+  ),
+  mqttsPort: setting('PRESAGE_MQTTS_PORT', port.optional(), 'MQTT over TLS; 0 takes a free port, absent = off'),
+  mqttsCertFile: setting('PRESAGE_MQTTS_CERT_FILE', z.string().optional(), 'Certificate chain of the TLS port (PEM)'),
+  mqttsKeyFile: setting('PRESAGE_MQTTS_KEY_FILE', z.string().optional(), 'Its private key (PEM)'),
+  mqttsCaFile: setting(
+    'PRESAGE_MQTTS_CA_FILE',
+    z.string().optional(),
+    'Authorities whose device certificates replace the password (PEM)',
+  ),
+  mqttsCrlFile: setting('PRESAGE_MQTTS_CRL_FILE', z.string().optional(), 'Their revocation lists (PEM)'),
+  mqttsClientCert: setting(
+    'PRESAGE_MQTTS_CLIENT_CERT',
+    z.enum(['optional', 'required']).default('optional'),
+    'Whether a device needs a certificate on the TLS port',
+  ),
+  wsPort: setting('PRESAGE_WS_PORT', port.optional(), 'MQTT over WebSocket; 0 takes a free port, absent = off'),
   deviceMessagesPerS: setting(
     'PRESAGE_DEVICE_MESSAGES_PER_S',
     z.coerce.number().positive().default(50),
@@ -152,10 +172,24 @@ export function loadConfig(sources: ConfigSources): { config: Config; origins: O
     if (parsed.success) values[name] = parsed.data;
     else problems.push(`${name} (from ${origin}): ${parsed.error.issues.map((issue) => issue.message).join('; ')}`);
   }
+  problems.push(...faultsOfTls(values));
   if (values.store === 'influx' && !values.influxUrl)
     problems.push('influxUrl: needed when store is influx (INFLUX_URL)');
   if (problems.length > 0) throw new AppError('CONFIG_INVALID', problems.join(' | '));
   return { config: values as Config, origins: origins as Origins };
+}
+
+/** Settings of the TLS port that only make sense together. */
+function faultsOfTls(values: Readonly<Record<string, unknown>>): string[] {
+  const has = (name: SettingName): boolean => values[name] !== undefined;
+  const faults: string[] = [];
+  if (has('mqttsPort') && !(has('mqttsCertFile') && has('mqttsKeyFile')))
+    faults.push('mqttsPort: needs mqttsCertFile and mqttsKeyFile');
+  if (!has('mqttsPort') && values.mqttPlain === false) faults.push('mqttPlain: without it devices need mqttsPort');
+  if (values.mqttsClientCert === 'required' && !has('mqttsCaFile'))
+    faults.push('mqttsClientCert: required needs mqttsCaFile');
+  if (has('mqttsCrlFile') && !has('mqttsCaFile')) faults.push('mqttsCrlFile: needs mqttsCaFile');
+  return faults;
 }
 
 function pick(

@@ -5,12 +5,17 @@ import type { RegisteredDevice } from '../contract/ports/broker.ts';
 import { type Bucket, newBucket } from './bucket.ts';
 import type { ParserGate } from './guard-parser.ts';
 import type { DeviceBudget } from './limits.ts';
+import type { PeerIdentity } from './listener.ts';
 import type { LoginVerdict } from './login.ts';
 import type { TopicRules } from './topic-rules.ts';
 
 export interface Connection {
-  readonly stream: Duplex;
+  /** The socket; once TLS or HTTP are through, what carries MQTT. */
+  stream: Duplex;
   readonly remoteAddress: string;
+  /** What its certificate says, which has been checked. */
+  peer: PeerIdentity | undefined;
+  onLogin: (() => void) | undefined;
   /** What the CONNECT said, until it is decided: it holds the secret. */
   verdict: LoginVerdict | undefined;
   /** Who it claims to be, from the CONNECT on. */
@@ -39,6 +44,8 @@ export function newConnection(stream: Duplex, remoteAddress: string): Connection
   return {
     stream,
     remoteAddress,
+    peer: undefined,
+    onLogin: undefined,
     verdict: undefined,
     ref: undefined,
     device: undefined,

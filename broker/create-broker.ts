@@ -18,6 +18,7 @@ import { createDoorLog } from './door-log.ts';
 import { createDownlink, type PublishTo } from './downlink.ts';
 import { guardParser, type PacketParser } from './guard-parser.ts';
 import { createAddressLimit, createDeviceLimits } from './limits.ts';
+import type { Door, Handover, Listener } from './listener.ts';
 import { type ConnectFields, judgeLogin, type Refused, refuse } from './login.ts';
 import { unbreakableLogger, unbreakableMetrics } from './never-throw.ts';
 import { type BrokerOptions, DEFAULT_BROKER_OPTIONS } from './options.ts';
@@ -25,14 +26,16 @@ import { createPacer } from './pacer.ts';
 import { type ConnectionInfo, createPresence, type PresenceListener } from './presence.ts';
 import { createRetainedStore } from './retained-store.ts';
 import { createSessionlessPersistence } from './sessionless-persistence.ts';
-import { createTcpListener, type Listener } from './tcp-listener.ts';
+import { createTcpListener } from './tcp-listener.ts';
+import { createTlsListener } from './tls-listener.ts';
 import { createTopicBus } from './topic-bus.ts';
 import { topicRulesOf } from './topic-rules.ts';
 import { createTraffic } from './traffic.ts';
 import { createUplink } from './uplink.ts';
+import { createWebSocketListener } from './websocket-listener.ts';
 
 export interface BrokerNeeds {
-  readonly directory: Pick<DeviceDirectory, 'authenticate' | 'peek'>;
+  readonly directory: Pick<DeviceDirectory, 'authenticate' | 'identify' | 'peek'>;
   /** Calls back when the publish is durable. An error closes the connection without a PUBACK: the device resends. */
   readonly deliver: DeliverPublish;
   readonly clock: Clock;
@@ -74,6 +77,8 @@ export interface Broker extends Service {
    * @throws AppError PAYLOAD_TOO_LARGE, or REQUEST_NOT_ALLOWED when the channel is never retained
    */
   publishTo: PublishTo;
+  /** Reads the files of the TLS listener again now, not only when they are next looked at. Never fails: see the log. */
+  reloadCertificates(): Promise<void>;
   /** Takes over a byte stream as a connection: what listeners do, and tests with streams in memory. */
   accept(stream: Duplex, remoteAddress: string): void;
 }
@@ -93,6 +98,15 @@ function costOf(packet: Packet): number {
   return packet.cmd === 'unsubscribe' ? packet.unsubscriptions.length : 1;
 }
 
+/** Where devices come in. */
+function createListeners(options: BrokerOptions, tools: { logger: Logger; metrics: Metrics }): readonly Listener[] {
+  const listeners: Listener[] = [];
+  if (options.plain !== false) listeners.push(createTcpListener(options));
+  if (options.tls) listeners.push(createTlsListener(options.tls, options, tools));
+  if (options.webSocket) listeners.push(createWebSocketListener(options.webSocket, options));
+  return listeners;
+}
+
 export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOptions> = {}): Broker {
   const { directory, deliver, clock } = needs;
   const logger = unbreakableLogger(needs.logger);
@@ -109,7 +123,7 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
     { maxMessages: options.maxRetained, maxBytes: options.maxRetainedBytes },
     traffic.retainedOverflow,
   );
-  const listeners: readonly Listener[] = [createTcpListener(options)];
+  const listeners = createListeners(options, { logger, metrics });
   /** by listener name */
   const ports: Record<string, number> = {};
   /** Every open stream. */
@@ -133,7 +147,7 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
         () => {
           const connection = known(client);
           connection.gate?.hold();
-          const verdict = judgeLogin(packet as ConnectFields, options);
+          const verdict = judgeLogin(packet as ConnectFields, options, connection.peer);
           connection.verdict = verdict;
           connection.ref = verdict.kind === 'plausible' ? verdict.ref : undefined;
           // A refusal waits for `authenticate`: only there can a return code be given.
@@ -178,7 +192,9 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
   );
   aedes.on('connackSent', (packet, client) => {
     const connection = connectionOf.get(client);
-    if (connection && (packet as { returnCode?: number }).returnCode === 0) connection.loggedIn = true;
+    if (!connection || (packet as { returnCode?: number }).returnCode !== 0) return;
+    connection.loggedIn = true;
+    connection.onLogin?.();
   });
   // In a microtask: Aedes works off what came with the CONNECT right after it has emitted this.
   aedes.on('clientReady', (client) => queueMicrotask(() => connectionOf.get(client)?.gate?.release()));
@@ -229,7 +245,8 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
     if (!verdict || stopping) return refuse('NOT_READY', 'unavailable', 'the broker is stopping');
     if (verdict.kind === 'refused') return verdict;
     try {
-      const device = await directory.authenticate(verdict.ref, verdict.secret);
+      const { ref, secret } = verdict;
+      const device = await (secret === undefined ? directory.identify(ref) : directory.authenticate(ref, secret));
       if (!device) return refuse('MQTT_CREDENTIALS', 'badCredentials', 'unknown, blocked, or the secret is wrong');
       // Only who has the secret is counted: others could use up the logins of a device that is not theirs.
       const budget = limits.budgetOf(verdict.ref);
@@ -265,8 +282,7 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
 
   function closeFlood(connection: Connection, overMs: number): void {
     const detail = `over ${options.deviceMessagesPerS} messages/s for ${Math.round(overMs / 1_000)} s`;
-    door.refuse(connection, 'MQTT_RATE', detail);
-    connection.stream.destroy();
+    end(connection, 'MQTT_RATE', detail);
   }
 
   /** Counts what is not a publish. Answers cannot be held back as with publishes, so too many end the connection. */
@@ -283,24 +299,25 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
     return `${options.maxConnectionsPerAddress} connections of this address are open`;
   }
 
-  function accept(stream: Duplex, remoteAddress: string): void {
-    const connection = newConnection(stream, remoteAddress);
+  function end(connection: Connection, reason: ErrorCode, detail: string): void {
+    door.refuse(connection, reason, detail);
+    connection.stream.destroy();
+  }
+
+  function admit(socket: Duplex, remoteAddress: string): Connection | undefined {
+    const connection = newConnection(socket, remoteAddress);
+    // How it broke before it carried MQTT does not matter; without a listener it would end the process.
+    socket.on('error', () => {});
     const full = fullFor(remoteAddress);
     if (full) {
-      door.refuse(connection, 'MQTT_CONNECTION_LIMIT', full);
-      stream.on('error', () => {}); // It is being thrown away; how it broke does not matter.
-      stream.destroy();
-      return;
+      end(connection, 'MQTT_CONNECTION_LIMIT', full);
+      return undefined;
     }
     connections.add(connection);
-    const end = (reason: ErrorCode, detail: string): void => {
-      door.refuse(connection, reason, detail);
-      stream.destroy();
-    };
     const loginTimer = setTimeout(() => {
-      if (!connection.loggedIn) end('MQTT_LOGIN_TIMEOUT', `no login in ${options.loginTimeoutMs} ms`);
+      if (!connection.loggedIn) end(connection, 'MQTT_LOGIN_TIMEOUT', `no login in ${options.loginTimeoutMs} ms`);
     }, options.loginTimeoutMs);
-    stream.once('close', () => {
+    socket.once('close', () => {
       clearTimeout(loginTimer);
       pacer.drop(connection);
       addresses.leave(remoteAddress);
@@ -308,14 +325,27 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
       presence.leave(connection);
       traffic.connected(presence.size());
     });
+    return connection;
+  }
+
+  function take(connection: Connection, stream: Duplex, { peer, onLogin }: Handover = {}): void {
+    connection.stream = stream;
+    connection.peer = peer;
+    connection.onLogin = onLogin;
     const client = aedes.handle(stream) as ClientInternals;
     connectionOf.set(client, connection);
     connection.gate = guardParser(client._parser, {
       limitBytes: () => (connection.loggedIn ? options.maxPacketBytes : options.maxPacketBytesBeforeLogin),
-      onOversize: (bytes) => end('MQTT_PACKET_SIZE', `a packet of ${bytes} bytes`),
+      onOversize: (bytes) => end(connection, 'MQTT_PACKET_SIZE', `a packet of ${bytes} bytes`),
       onPacket: (packet) => countControl(connection, packet),
-      onThrow: (error) => end(error instanceof AppError ? error.code : 'MQTT_PROTOCOL', errorText(error)),
+      onThrow: (error) => end(connection, error instanceof AppError ? error.code : 'MQTT_PROTOCOL', errorText(error)),
     });
+  }
+
+  function closeSerials(revoked: ReadonlySet<string>): number {
+    const own = [...connections].filter((connection) => connection.peer && revoked.has(connection.peer.serial));
+    for (const connection of own) end(connection, 'MQTT_CERTIFICATE', 'the certificate was revoked');
+    return own.length;
   }
 
   function disconnect(ref: DeviceRef): number {
@@ -340,6 +370,8 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
     traffic.stop();
   }
 
+  const entrance: Door = { admit, take, refuse: end, closeSerials };
+
   function stopOnce(): Promise<void> {
     stopped ??= stop();
     return stopped;
@@ -350,7 +382,7 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
       traffic.start();
       await aedes.listen();
       try {
-        for (const listener of listeners) ports[listener.name] = await listener.start(accept);
+        for (const listener of listeners) ports[listener.name] = await listener.start(entrance);
       } catch (error) {
         await stopOnce();
         throw error;
@@ -371,6 +403,12 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
     onPresence: presence.subscribe,
     disconnect,
     publishTo,
-    accept,
+    async reloadCertificates() {
+      for (const listener of listeners) await listener.reload?.();
+    },
+    accept(stream, remoteAddress) {
+      const connection = admit(stream, remoteAddress);
+      if (connection) take(connection, stream);
+    },
   };
 }

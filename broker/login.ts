@@ -5,6 +5,7 @@
 import type { ErrorCode } from '../contract/kernel/errors.ts';
 import { type DeviceRef, parseClientId } from '../contract/kernel/ids.ts';
 import { topicOf } from '../contract/wire/topics.ts';
+import type { PeerIdentity } from './listener.ts';
 import type { BrokerOptions } from './options.ts';
 
 /** 1 (wrong protocol version) is Aedes' own. */
@@ -35,14 +36,18 @@ export interface Refused {
   readonly detail: string;
 }
 
-export type LoginVerdict = { readonly kind: 'plausible'; readonly ref: DeviceRef; readonly secret: string } | Refused;
+/** `secret` is absent when a certificate has proved who it is. */
+export type LoginVerdict =
+  | { readonly kind: 'plausible'; readonly ref: DeviceRef; readonly secret: string | undefined }
+  | Refused;
 
 type LoginLimits = Pick<BrokerOptions, 'keepaliveMinS' | 'keepaliveMaxS' | 'maxWillBytes'>;
 
-/** Judges everything about a CONNECT but the secret itself. */
-export function judgeLogin(connect: ConnectFields, limits: LoginLimits): LoginVerdict {
+/** Judges everything about a CONNECT but the secret itself. @param peer what the certificate says, if there is one */
+export function judgeLogin(connect: ConnectFields, limits: LoginLimits, peer?: PeerIdentity): LoginVerdict {
   const ref = parseClientId(connect.clientId);
   if (!ref) return refuse('MQTT_CLIENT_ID', 'identifierRejected', 'the client id is empty or malformed');
+  if (peer) return judgeCertified(connect, ref, limits, peer);
   const { username, password } = connect;
   if (username === undefined || password === undefined) {
     return refuse('MQTT_CREDENTIALS', 'badCredentials', 'user name or password is missing');
@@ -52,6 +57,18 @@ export function judgeLogin(connect: ConnectFields, limits: LoginLimits): LoginVe
     return refuse('MQTT_CLIENT_ID', 'identifierRejected', 'the client id is not the user name');
   }
   return judgeSession(connect, ref, limits) ?? { kind: 'plausible', ref, secret: utf8(password) };
+}
+
+/** A certificate stands for user name and password; a user name that is given all the same must not be another's. */
+function judgeCertified(connect: ConnectFields, ref: DeviceRef, limits: LoginLimits, peer: PeerIdentity): LoginVerdict {
+  if (peer.commonName !== connect.clientId) {
+    const detail = `the certificate is of ${JSON.stringify(peer.commonName.slice(0, 64))}`;
+    return refuse('MQTT_CERTIFICATE', 'notAuthorised', detail);
+  }
+  if (connect.username !== undefined && connect.username !== connect.clientId) {
+    return refuse('MQTT_CLIENT_ID', 'identifierRejected', 'the client id is not the user name');
+  }
+  return judgeSession(connect, ref, limits) ?? { kind: 'plausible', ref, secret: undefined };
 }
 
 function judgeSession(connect: ConnectFields, ref: DeviceRef, limits: LoginLimits): Refused | undefined {

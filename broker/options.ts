@@ -1,10 +1,19 @@
 /** Limits of the broker. Each has a unit, a default and the reason for it; `docs/broker.md` shows them to users. */
 
+import type { ListenAddress } from './listener.ts';
+import type { TlsOptions } from './tls-listener.ts';
+
 export interface BrokerOptions {
   /** Address of the plain TCP listener. Loopback by default: without TLS the secret travels readable. */
   readonly host: string;
   /** TCP port; 0 = any free one, see `ports()`. */
   readonly port: number;
+  /** `false` = no plain TCP listener. */
+  readonly plain?: boolean;
+  /** MQTT over TLS, beside or instead of the plain listener. */
+  readonly tls?: TlsOptions;
+  /** MQTT over WebSocket, without TLS of its own. */
+  readonly webSocket?: ListenAddress;
   /** Open sockets, before and after login. About 20 KB each. */
   readonly maxConnections: number;
   /** Of these, from one address (IPv6: one /64). A quarter: a whole site behind one router, but not everything. */

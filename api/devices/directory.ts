@@ -73,6 +73,10 @@ export function createDeviceDirectory(
       const matches = sameHash(given, entry?.secretHash ?? NOBODY);
       return entry?.active && matches ? entry.device : undefined;
     },
+    async identify(ref) {
+      const entry = await find(ref);
+      return entry?.active ? entry.device : undefined;
+    },
     peek: (ref) => cache.get(clientIdOf(ref))?.device,
     declare(ref, signals) {
       const key = clientIdOf(ref);

@@ -19,6 +19,8 @@ export function register(program: Command): void {
         },
       });
       onStopSignal(() => system.stop());
+      // Certificates are also read again when their files change; this is for who does not want to wait for that.
+      process.on('SIGHUP', () => void system.reloadCertificates());
       await system.start();
       process.stdout.write(`${JSON.stringify({ event: 'ready', pid: process.pid, ...system.ready() })}\n`);
       const door = system.firstDoor();

@@ -131,6 +131,12 @@ export const ERRORS = {
     'Wrong user name or password, or the device is blocked',
     'User name and client id are `{tenant}.{device}`; the password is the secret shown at creation.',
   ),
+  MQTT_CERTIFICATE: spec(
+    401,
+    false,
+    'The TLS handshake or the certificate was refused',
+    'It must be valid, from the configured authority, not revoked, with the client id as its common name; TLS 1.2 or newer.',
+  ),
   MQTT_CLIENT_ID: spec(400, false, 'The client id breaks the contract', 'Client id = user name = `{tenant}.{device}`.'),
   MQTT_SESSION: spec(400, false, 'Persistent sessions are refused for devices', 'Connect with clean=true.'),
   MQTT_KEEPALIVE: spec(400, false, 'Keep-alive is outside 5–1200 s', 'Choose a keep-alive between 5 and 1200 s.'),

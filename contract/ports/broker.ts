@@ -12,6 +12,8 @@ export interface RegisteredDevice extends DeviceRef {
 export interface DeviceDirectory {
   /** The device when the secret is right and it is not blocked; compares in constant time. */
   authenticate(ref: DeviceRef, secret: string): Promise<RegisteredDevice | undefined>;
+  /** The device when it is not blocked, for one that has proved who it is otherwise: by its certificate. */
+  identify(ref: DeviceRef): Promise<RegisteredDevice | undefined>;
   /** The device as last known, without I/O; `undefined` before its first `authenticate` in this process. */
   peek(ref: DeviceRef): RegisteredDevice | undefined;
   /** Remembers the signals that a birth message declared, at once for `peek`. Storing them is the registry writer's work. */

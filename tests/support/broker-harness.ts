@@ -21,6 +21,7 @@ export function fakeDirectory(devices: readonly DeviceRef[] = [FRIDGE, OTHER, ST
   const known = new Map(devices.map((ref) => [clientIdOf(ref), registered(ref)]));
   const directory: DeviceDirectory = {
     authenticate: async (ref, secret) => (secret === secretOf(ref) ? known.get(clientIdOf(ref)) : undefined),
+    identify: async (ref) => known.get(clientIdOf(ref)),
     peek: (ref) => known.get(clientIdOf(ref)),
     declare: () => {},
   };
@@ -57,7 +58,7 @@ export function recordingLogger() {
 }
 
 export interface HarnessParts {
-  readonly directory?: Pick<DeviceDirectory, 'authenticate' | 'peek'>;
+  readonly directory?: Pick<DeviceDirectory, 'authenticate' | 'identify' | 'peek'>;
   readonly deliver?: DeliverPublish;
   readonly logger?: Logger;
   readonly metrics?: Metrics;

@@ -125,4 +125,21 @@ describe('keys', () => {
     writeFileSync(join(directory, 'device.key'), readFileSync(join(directory, 'device.key'), 'utf8').slice(0, 10));
     expect(() => loadKey(directory, 'device')).toThrow('device.key');
   });
+
+  it('refuses settings of the TLS port that do not belong together', () => {
+    const problemsOf = (env: Record<string, string>) => {
+      try {
+        loadConfig({ env });
+        return '';
+      } catch (error) {
+        return String(error);
+      }
+    };
+    expect(problemsOf({ PRESAGE_MQTTS_PORT: '8883' })).toContain('needs mqttsCertFile and mqttsKeyFile');
+    expect(problemsOf({ PRESAGE_MQTT_PLAIN: 'false' })).toContain('mqttPlain');
+    expect(problemsOf({ PRESAGE_MQTTS_CLIENT_CERT: 'required' })).toContain('required needs mqttsCaFile');
+    expect(problemsOf({ PRESAGE_MQTTS_CRL_FILE: 'ca.crl' })).toContain('needs mqttsCaFile');
+    const files = { PRESAGE_MQTTS_CERT_FILE: 'a', PRESAGE_MQTTS_KEY_FILE: 'b' };
+    expect(problemsOf({ PRESAGE_MQTTS_PORT: '0', PRESAGE_MQTT_PLAIN: 'false', ...files })).toBe('');
+  });
 });
