@@ -184,7 +184,7 @@ describe('publishing', () => {
   });
 
   it('handles nothing before the login is decided', async () => {
-    let decide = (): void => {};
+    let decide: (() => void) | undefined;
     const directory = fakeDirectory();
     const authenticate = async (...args: Parameters<typeof directory.authenticate>) => {
       await new Promise<void>((resolve) => {
@@ -193,14 +193,16 @@ describe('publishing', () => {
       return directory.authenticate(...args);
     };
     for (const secret of ['wrong', secretOf(FRIDGE)]) {
+      decide = undefined;
       const { broker, delivered } = await start({}, { directory: { ...directory, authenticate } });
       const peer = openPeer(broker);
       peer.send(connectPacket(FRIDGE, { password: Buffer.from(secret) }));
       peer.send(publishPacket(TELEMETRY, 'early'));
       peer.send(subscribePacket(COMMANDS));
+      await waitFor('the question', () => decide !== undefined);
       await new Promise((resolve) => setTimeout(resolve, 20));
       expect([delivered.length, peer.waiting()]).toEqual([0, []]);
-      decide();
+      decide?.();
       expect(await peer.next()).toMatchObject({ cmd: 'connack', returnCode: secret === 'wrong' ? 4 : 0 });
       if (secret === 'wrong') expect(await peer.next()).toBe('closed');
       else
