@@ -1,7 +1,10 @@
 /** From findings to tickets, evidence and webhooks, with kills and replays, on real databases. */
 import { createHash } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { sql } from 'drizzle-orm';
 import { Webhook } from 'standardwebhooks';
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -25,7 +28,9 @@ import { createWebhookWorker } from '../../api/notify/webhook-worker.ts';
 import { createEvidenceWorker } from '../../api/tickets/evidence-worker.ts';
 import { evidenceSnapshot, webhookBody } from '../../contract/http/resources.ts';
 import { seededRandom } from '../../contract/kernel/random.ts';
+import { DAY_MS } from '../../contract/kernel/time.ts';
 import type { Finding } from '../../contract/ports/findings.ts';
+import { createEmbeddedStore } from '../../ingest/store/embedded.ts';
 import {
   alertOf,
   HMAC_KEY,
@@ -369,6 +374,45 @@ describeOnDatabases('the desk', clock, (database) => {
         ['compressorCurrentA', 'A', 30],
       ]);
       expect((await picture(database())).events).toEqual(['SC-26-000001 1 opened', 'SC-26-000001 2 evidencePinned']);
+    });
+
+    it('outlives the samples that it shows, when retention deletes them from the store', async () => {
+      const directory = mkdtempSync(join(tmpdir(), 'presage-evidence-'));
+      const store = createEmbeddedStore({ directory, logger: silentLogger, metrics: noMetrics });
+      await store.start();
+      const messages = samples.map(({ tenant, device, boot, seq, receivedAt, ...sample }) => {
+        return {
+          identity: { tenant, device, boot, seq },
+          model: 'refrigerator',
+          receivedAt,
+          backfill: false,
+          samples: [sample],
+        };
+      });
+      await store.write(messages, 1);
+      const findings = memoryFindings();
+      findings.add(alertOf());
+      await followToEnd(findings);
+      const onPinned = (): void => undefined;
+      const storePassed = async (): Promise<void> => undefined;
+      const worker = createEvidenceWorker({ ...deps, database: database(), reader: store, storePassed, onPinned });
+      await worker.start();
+      const pinned = await waitFor('the evidence', async () => {
+        const row = await readEvidence();
+        return row?.complete ? row : undefined;
+      });
+      const cut = { rawBefore: T0 + 1_000 * DAY_MS, minutesBefore: T0 + 1_000 * DAY_MS };
+      while ((await store.retain(cut)) !== undefined);
+      const all = { tenant: 'acme', device: 'fridge-1', model: 'refrigerator', from: 0, to: T0 * 2 };
+      for await (const left of store.export(all)) expect(left).toBeUndefined();
+      worker.wake();
+      await worker.stop();
+      const after = await readEvidence();
+      expect(after).toEqual(pinned);
+      const snapshot = evidenceSnapshot.parse({ ...JSON.parse(after?.canonical ?? ''), sha256: after?.sha256 });
+      expect(snapshot.series.map((one) => one.points.length)).toEqual([30, 30]);
+      await store.stop();
+      rmSync(directory, { recursive: true });
     });
 
     it('does not hold up a stop while the store is behind', async () => {
