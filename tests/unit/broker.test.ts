@@ -184,25 +184,22 @@ describe('publishing', () => {
   });
 
   it('handles nothing before the login is decided', async () => {
-    let decide: (() => void) | undefined;
+    const asked: (() => void)[] = [];
     const directory = fakeDirectory();
     const authenticate = async (...args: Parameters<typeof directory.authenticate>) => {
-      await new Promise<void>((resolve) => {
-        decide = resolve;
-      });
+      await new Promise<void>((resolve) => asked.push(resolve));
       return directory.authenticate(...args);
     };
     for (const secret of ['wrong', secretOf(FRIDGE)]) {
-      decide = undefined;
       const { broker, delivered } = await start({}, { directory: { ...directory, authenticate } });
       const peer = openPeer(broker);
       peer.send(connectPacket(FRIDGE, { password: Buffer.from(secret) }));
       peer.send(publishPacket(TELEMETRY, 'early'));
       peer.send(subscribePacket(COMMANDS));
-      await waitFor('the question', () => decide !== undefined);
+      await waitFor('the question', () => asked.length > 0);
       await new Promise((resolve) => setTimeout(resolve, 20));
       expect([delivered.length, peer.waiting()]).toEqual([0, []]);
-      decide?.();
+      asked.shift()?.();
       expect(await peer.next()).toMatchObject({ cmd: 'connack', returnCode: secret === 'wrong' ? 4 : 0 });
       if (secret === 'wrong') expect(await peer.next()).toBe('closed');
       else
