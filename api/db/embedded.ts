@@ -1,7 +1,8 @@
 /**
  * A PostgreSQL server of our own in one directory, for installations without a database server. It listens on loopback
  * only, with a generated password. It is its own process group, so that Ctrl-C reaches it only through our orderly
- * stop; when Presage was killed, the server lived on and is adopted at the next start.
+ * stop; when Presage was killed, the server lived on and is adopted at the next start. When the server itself dies, it is
+ * started again.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -37,6 +38,8 @@ const MAX_LOG_BYTES = 8 * 1024 * 1024;
 /** Somebody may take the free port before us, and processes of a killed server need a moment to notice and leave. */
 const START_TRIES = 10;
 const RETRY_MS = 300;
+/** How soon it is noticed that the server died. */
+const WATCH_MS = 500;
 
 /** Small and durable: a laptop's demo and a workshop's server alike. fsync stays on. */
 const SETTINGS: Readonly<Record<string, string>> = {
@@ -68,26 +71,57 @@ export function createEmbeddedServer(directory: string, deps: { logger: Logger; 
   const root = resolve(directory);
   const data = join(root, 'pgdata');
   let running: RunningServer | undefined;
+  let watch: NodeJS.Timeout | undefined;
+  /** Under way when the server is being replaced. */
+  let reviving: Promise<void> | undefined;
+
+  /** @param port where it must listen; any free one when absent */
+  async function bringUp(password: string, port?: number): Promise<RunningServer> {
+    const user = await findServerUser();
+    await prepareDirectory(root, user);
+    const adopted = await adopt(data, password);
+    if (adopted) {
+      deps.logger.info(adopted, 'adopted the PostgreSQL server of an earlier run');
+      return adopted;
+    }
+    const binaries = await preparePostgres(root, user);
+    await initialise(root, data, binaries, password, user);
+    return launch(root, data, binaries, password, user, port);
+  }
+
+  /** Somebody or the kernel ended it: it comes back at the same address, so that every pool finds it again. */
+  async function revive(dead: RunningServer, password: string): Promise<void> {
+    if (isAlive(dead.pid) && !(await isZombie(dead.pid))) return;
+    deps.logger.error(dead, 'the embedded PostgreSQL died; starting it again');
+    try {
+      const again = await bringUp(password, dead.port);
+      if (running === dead) running = again;
+      else await shutDown(again.pid, data); // We were stopped meanwhile.
+    } catch (error) {
+      deps.logger.error({ error: errorText(error) }, 'the embedded PostgreSQL does not come back; trying again');
+    }
+  }
 
   return {
     async start() {
       const user = await findServerUser();
       await prepareDirectory(root, user);
       const password = await loadPassword(root);
-      running = await adopt(data, password);
-      if (running) {
-        deps.logger.info(running, 'adopted the PostgreSQL server of an earlier run');
-      } else {
-        const binaries = await preparePostgres(root, user);
-        await initialise(root, data, binaries, password, user);
-        running = await launch(root, data, binaries, password, user);
-      }
+      running = await bringUp(password);
       await createDatabase(running.port, password);
+      watch = setInterval(() => {
+        if (!running || reviving) return;
+        reviving = revive(running, password).finally(() => {
+          reviving = undefined;
+        });
+      }, WATCH_MS).unref();
       return urlOf(running.port, password, DATABASE);
     },
     async stop() {
+      clearInterval(watch);
       const stopping = running;
       running = undefined;
+      await reviving;
       if (stopping) await shutDown(stopping.pid, data);
     },
   };
@@ -239,9 +273,10 @@ async function launch(
   binaries: PostgresBinaries,
   password: string,
   user: ServerUser | undefined,
+  fixedPort: number | undefined,
 ): Promise<RunningServer> {
   for (let attempt = 1; ; attempt++) {
-    const port = await freePort();
+    const port = fixedPort ?? (await freePort());
     const log = await openLog(root);
     try {
       const settings = Object.entries(SETTINGS).flatMap(([name, value]) => ['-c', `${name}=${value}`]);

@@ -76,6 +76,13 @@ const freezePostgres: Fault = async ({ server, postgres, random }) => {
   signalFamily(pid, 'SIGCONT');
 };
 
+/** The embedded server dies alone, as when the kernel takes back its memory. */
+const embeddedDies: Fault = async ({ server, random }) => {
+  const pid = postmasterPid(join(dataOf(server), 'postgres', 'pgdata'));
+  if (pid) process.kill(pid, 'SIGKILL');
+  await pause(random() * 3_000);
+};
+
 const restartPostgres: Fault = async ({ postgres, random }) => {
   await postgres?.restart(random() * 3_000);
 };
@@ -113,7 +120,7 @@ export async function makeFaults(around: Surroundings, kills: number, endsAt: nu
   const report: FaultReport = { made: {}, startsMs: [], recoveriesMs: [], tornBytes: 0, droppedBytes: 0 };
   const others = {
     ...OTHERS,
-    ...(around.postgres ? { restartPostgres } : {}),
+    ...(around.postgres ? { restartPostgres } : { embeddedDies }),
     ...(around.proxy ? INFLUX_FAULTS : {}),
   };
   // They come in turn, in an order of the seed, so that a short run has seen each of them too.

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Database, openDatabase } from '../../api/db/database.ts';
 import { silentLogger } from '../support/fake-services.ts';
 import { temporaryDirectory } from '../support/postgres.ts';
+import { waitFor } from '../support/wait-for.ts';
 
 const program = fileURLToPath(new URL('../support/open-and-hang.ts', import.meta.url));
 
@@ -51,6 +52,23 @@ describe('the embedded database', () => {
     const stranger = new pg.Client({ connectionString: url.href });
     await expect(stranger.connect()).rejects.toMatchObject({ code: '28P01' });
     await database.stop();
+  });
+
+  it('comes back by itself, at the same address, when the server is killed', async () => {
+    const database = await open();
+    await database.withOwner((client) => client.query('CREATE TABLE survivors AS SELECT 1 AS n'));
+    const [url, pid] = [database.url(), serverPid()];
+    process.kill(pid, 'SIGKILL');
+    await waitFor('the next server', () =>
+      database.ping().then(
+        () => serverPid() !== pid,
+        () => false, // Not yet.
+      ),
+    );
+    const kept = await database.withOwner((client) => client.query('SELECT n FROM survivors'));
+    expect({ url: database.url(), rows: kept.rows }).toEqual({ url, rows: [{ n: 1 }] });
+    await database.stop();
+    expect(() => serverPid()).toThrow();
   });
 
   it('adopts the server that a killed Presage left behind, with everything committed', async () => {
