@@ -42,6 +42,7 @@ import type { App, RouteContext } from './routes/context.ts';
 import { registerDevices } from './routes/devices.ts';
 import { registerModels } from './routes/models.ts';
 import { registerOperations } from './routes/operations.ts';
+import { registerProvisioning } from './routes/provisioning.ts';
 import { registerQuarantine } from './routes/quarantine.ts';
 import { registerSessions } from './routes/sessions.ts';
 import { registerStream } from './routes/stream.ts';
@@ -55,8 +56,8 @@ import { selectSummaries } from './tickets/ticket-summary.ts';
 export interface ApiDeps {
   /** Started and migrated. */
   readonly database: Database;
-  /** The broker's directory: told when a device was blocked. */
-  readonly directory: Pick<CachedDeviceDirectory, 'invalidate'>;
+  /** The broker's directory: told when a device was blocked, asked when a device renews its secret. */
+  readonly directory: Pick<CachedDeviceDirectory, 'authenticate' | 'invalidate'>;
   /** Key under which device secrets are hashed. */
   readonly hmacKey: Buffer;
   readonly reader: TelemetryReader;
@@ -178,6 +179,7 @@ export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
     metrics,
     hmacKey: deps.hmacKey,
     connected: () => presence.connected(),
+    directory: deps.directory,
     cutOff(ref) {
       deps.directory.invalidate(ref);
       deps.broker.disconnect(ref);
@@ -320,6 +322,7 @@ function registerRoutes(app: App, context: RouteContext): void {
   registerUsers(app, context);
   registerModels(app, context);
   registerDevices(app, context);
+  registerProvisioning(app, context);
   registerTelemetry(app, context);
   registerAlerts(app, context);
   registerTickets(app, context);

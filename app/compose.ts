@@ -280,7 +280,7 @@ export function describeApi(logger: Logger): Promise<object> {
   };
   return createApi({
     database,
-    directory: { invalidate: nothing },
+    directory: { authenticate: nothing, invalidate: nothing },
     hmacKey: Buffer.alloc(0),
     reader,
     findings: log,

@@ -20,7 +20,14 @@ import {
   uniqueIndex,
   uuid,
 } from 'drizzle-orm/pg-core';
-import type { Role, TicketState, TicketSummary, TokenScope } from '../../contract/http/resources.ts';
+import type {
+  CustodyEvent,
+  ProvisioningMode,
+  Role,
+  TicketState,
+  TicketSummary,
+  TokenScope,
+} from '../../contract/http/resources.ts';
 import type { Evidence, Prediction, RemainingLife, Severity } from '../../contract/ports/findings.ts';
 
 const appRole = pgRole('presage_app').existing();
@@ -31,14 +38,18 @@ const bytes = customType<{ data: Buffer; driverData: Buffer }>({ dataType: () =>
 const tenant = () => text('tenant_id').notNull();
 
 const OWN_TENANT = sql.raw(`tenant_id = current_setting('presage.tenant', true)`);
+/** What happened before a device was last transferred belongs to nobody's centre any more. */
+const sinceTransfer = (table: string, device: string, at: string) =>
+  `NOT EXISTS (SELECT 1 FROM custody WHERE custody.tenant_id = ${table}.tenant_id AND custody.device = ${table}.${device} AND custody.event = 'transferred' AND custody.at > ${table}.${at})`;
+
 const OWN_CENTRE = sql.raw(
-  `tenant_id = current_setting('presage.tenant', true) AND COALESCE(current_setting('presage.centre', true), '') IN ('', centre)`,
+  `tenant_id = current_setting('presage.tenant', true) AND (COALESCE(current_setting('presage.centre', true), '') = '' OR (centre = current_setting('presage.centre', true) AND ${sinceTransfer('tickets', 'device', 'created_at')}))`,
 );
 
 /** A user of a centre sees a device through the tickets of that centre, whose own policy narrows the subquery. */
-const deviceOfOwnTickets = (table: string, column: string) =>
+const deviceOfOwnTickets = (table: string, column: string, at?: string) =>
   sql.raw(
-    `tenant_id = current_setting('presage.tenant', true) AND (COALESCE(current_setting('presage.centre', true), '') = '' OR EXISTS (SELECT 1 FROM tickets WHERE tickets.tenant_id = ${table}.tenant_id AND tickets.device = ${table}.${column}))`,
+    `tenant_id = current_setting('presage.tenant', true) AND (COALESCE(current_setting('presage.centre', true), '') = '' OR (EXISTS (SELECT 1 FROM tickets WHERE tickets.tenant_id = ${table}.tenant_id AND tickets.device = ${table}.${column})${at === undefined ? '' : ` AND ${sinceTransfer(table, column, at)}`}))`,
   );
 
 const ownTicket = (table: string) =>
@@ -150,9 +161,18 @@ export const devices = pgTable(
     serial: text('serial'),
     name: text('name'),
     centre: text('centre').notNull(),
-    status: text('status').$type<'active' | 'blocked'>().notNull().default('active'),
+    /** `decommissioned` is for ever: the row stays, so that its id is never given again. */
+    status: text('status').$type<'active' | 'blocked' | 'decommissioned'>().notNull().default('active'),
     /** HMAC-SHA-256 of the secret under the server's key. */
     secretHash: bytes('secret_hash').notNull(),
+    /** Of a secret that was handed out and not used yet. Its first use makes it the secret. */
+    nextSecretHash: bytes('next_secret_hash'),
+    /** From then on only the next secret is good. */
+    secretExpiresAt: time('secret_expires_at'),
+    /** The secret came by rotation or claim: a seed file no longer decides about it. */
+    secretChangedAt: time('secret_changed_at'),
+    /** `open` = a claim may take it over; `given` = the secret of a claim was not used yet, so it may be asked for again. */
+    claim: text('claim').$type<'open' | 'given'>(),
     firmware: text('firmware'),
     hardware: text('hardware'),
     currentBoot: text('current_boot'),
@@ -164,6 +184,50 @@ export const devices = pgTable(
     createdAt: time('created_at').notNull(),
   },
   (table) => [primaryKey({ columns: [table.tenant, table.id] }), ...policies(deviceOfOwnTickets('devices', 'id'))],
+);
+
+/** How devices may come in by themselves; one row a tenant, none = off. */
+export const provisioning = pgTable(
+  'provisioning',
+  {
+    tenant: text('tenant_id').primaryKey(),
+    mode: text('mode').$type<ProvisioningMode>().notNull(),
+    /** Not granted to `presage_app`. */
+    claimHash: bytes('claim_hash'),
+    claimExpiresAt: time('claim_expires_at'),
+    /** Models that a claim may create; none = no creation. */
+    models: jsonb('models').$type<readonly string[]>().notNull().default([]),
+    /** Of created devices; the tenant's default centre when absent. */
+    centre: text('centre'),
+    /** Devices that claims may create in all. */
+    maxDevices: integer('max_devices').notNull(),
+    created: integer('created').notNull().default(0),
+    updatedAt: time('updated_at').notNull(),
+  },
+  () => policies(),
+);
+
+/** In whose hands a device has been. Append-only: no role may change or delete a row. Transfers seal what came before. */
+export const custody = pgTable(
+  'custody',
+  {
+    tenant: tenant(),
+    device: text('device').notNull(),
+    seq: integer('seq').notNull(),
+    serial: text('serial'),
+    at: time('at').notNull(),
+    event: text('event').$type<CustodyEvent>().notNull(),
+    /** User id; `device` or `claim` where nobody was signed in. */
+    actor: text('actor').notNull(),
+    from: text('from_centre'),
+    to: text('to_centre'),
+    reason: text('reason'),
+  },
+  (table) => [
+    primaryKey({ columns: [table.tenant, table.device, table.seq] }),
+    index('custody_by_serial').on(table.tenant, table.serial),
+    ...policies(),
+  ],
 );
 
 export type DeclaredSignals = Record<string, { kind: 'number' | 'boolean' | 'text'; unit: string }>;
@@ -185,7 +249,7 @@ export const faultRecords = pgTable(
   },
   (table) => [
     primaryKey({ columns: [table.tenant, table.device, table.code, table.scope] }),
-    ...policies(deviceOfOwnTickets('fault_records', 'device')),
+    ...policies(deviceOfOwnTickets('fault_records', 'device', 'last_seen_at')),
   ],
 );
 
@@ -203,7 +267,7 @@ export const deviceEvents = pgTable(
   },
   (table) => [
     primaryKey({ columns: [table.tenant, table.device, table.position, table.index] }),
-    ...policies(deviceOfOwnTickets('device_events', 'device')),
+    ...policies(deviceOfOwnTickets('device_events', 'device', 'observed_at')),
   ],
 );
 
@@ -227,7 +291,7 @@ export const quarantine = pgTable(
   (table) => [
     primaryKey({ columns: [table.tenant, table.id] }),
     index('quarantine_by_time').on(table.tenant, table.receivedAt.desc(), table.id.desc()),
-    ...policies(deviceOfOwnTickets('quarantine', 'device')),
+    ...policies(deviceOfOwnTickets('quarantine', 'device', 'received_at')),
   ],
 );
 
@@ -278,7 +342,7 @@ export const alerts = pgTable(
     primaryKey({ columns: [table.tenant, table.id] }),
     uniqueIndex('alerts_one_open').on(table.tenant, table.device, table.faultKey).where(sql`state = 'open'`),
     index('alerts_by_time').on(table.tenant, table.raisedAt.desc(), table.id.desc()),
-    ...policies(deviceOfOwnTickets('alerts', 'device')),
+    ...policies(deviceOfOwnTickets('alerts', 'device', 'raised_at')),
   ],
 );
 
@@ -298,7 +362,7 @@ export const predictions = pgTable(
   },
   (table) => [
     primaryKey({ columns: [table.tenant, table.device, table.faultKey] }),
-    ...policies(deviceOfOwnTickets('predictions', 'device')),
+    ...policies(deviceOfOwnTickets('predictions', 'device', 'at')),
   ],
 );
 
@@ -314,7 +378,7 @@ export const predictionHistory = pgTable(
   },
   (table) => [
     primaryKey({ columns: [table.tenant, table.device, table.faultKey, table.at] }),
-    ...policies(deviceOfOwnTickets('prediction_history', 'device')),
+    ...policies(deviceOfOwnTickets('prediction_history', 'device', 'at')),
   ],
 );
 

@@ -102,7 +102,8 @@ async function applyDevices(tx: Transaction, tenant: SeedTenant, keys: SeedKeys,
           model: sql`excluded.model`,
           serial: sql`COALESCE(excluded.serial, ${devices.serial})`,
           centre: sql`excluded.centre`,
-          secretHash: sql`excluded.secret_hash`,
+          // A secret that was rotated or claimed since is the newer truth: the old one must not come back.
+          secretHash: sql`CASE WHEN ${devices.secretChangedAt} IS NULL THEN excluded.secret_hash ELSE ${devices.secretHash} END`,
         },
       });
   }

@@ -5,7 +5,9 @@ import { AppError } from '../../contract/kernel/errors.ts';
 import { clientIdOf } from '../../contract/kernel/ids.ts';
 import type { Severity } from '../../contract/ports/findings.ts';
 import type { TenantScope, Transaction } from '../db/database.ts';
-import { type DeclaredSignals, devices } from '../db/schema.ts';
+import { centres, type DeclaredSignals, devices } from '../db/schema.ts';
+import { invalidField } from '../plugins/problems.ts';
+import { selectSeals } from './custody.ts';
 
 /** Severity of the worst open alert. Names are written out: drizzle leaves out the table's, which would mean `a`'s here. */
 const worstAlert = sql<Severity | null>`(SELECT a.severity FROM alerts a
@@ -22,6 +24,7 @@ const COLUMNS = {
   firmware: devices.firmware,
   centre: devices.centre,
   status: devices.status,
+  claim: devices.claim,
   lastSeenAt: devices.lastSeenAt,
   createdAt: devices.createdAt,
 };
@@ -54,6 +57,7 @@ export async function selectDevices(
     ...(row.name === null ? {} : { name: row.name }),
     ...(row.firmware === null ? {} : { firmware: row.firmware }),
     ...(row.lastSeenAt === null ? {} : { lastSeenAt: row.lastSeenAt }),
+    ...(row.claim === 'open' ? { awaitsClaim: true } : {}),
     ...(row.worstAlert === null ? {} : { worstAlert: row.worstAlert }),
   }));
 }
@@ -63,6 +67,8 @@ export interface VisibleDevice {
   readonly device: string;
   readonly model: string;
   readonly declaredSignals: DeclaredSignals;
+  /** Device time before which nothing may be shown: users of a centre see nothing of before the last transfer; else 0. */
+  readonly sealedBefore: number;
 }
 
 /** @throws AppError NOT_FOUND, the same for an absent device and one of somebody else */
@@ -72,5 +78,16 @@ export async function requireDevice(tx: Transaction, scope: TenantScope, id: str
     .from(devices)
     .where(and(eq(devices.tenant, scope.tenant), eq(devices.id, id)));
   if (!row) throw new AppError('NOT_FOUND', `device ${id}`);
-  return { tenant: scope.tenant, device: id, ...row };
+  const seals = await selectSeals(tx, scope, [id]);
+  return { tenant: scope.tenant, device: id, ...row, sealedBefore: seals.get(id) ?? 0 };
+}
+
+/** @throws AppError REQUEST_INVALID naming `body.centre` */
+export async function requireCentre(tx: Transaction, scope: TenantScope, centre: string | undefined): Promise<void> {
+  if (centre === undefined) return;
+  const found = await tx
+    .select({ id: centres.id })
+    .from(centres)
+    .where(and(eq(centres.tenant, scope.tenant), eq(centres.id, centre)));
+  if (found.length === 0) throw invalidField('body.centre', `there is no centre ${centre}`);
 }

@@ -1,12 +1,13 @@
 /** The device directory on SQL: who may connect, with which secret, and which signals were declared. */
-import { and, eq } from 'drizzle-orm';
+import { and, eq, sql } from 'drizzle-orm';
 import { clientIdOf, type DeviceRef } from '../../contract/kernel/ids.ts';
 import { MINUTE_MS } from '../../contract/kernel/time.ts';
 import type { DeviceDirectory, RegisteredDevice } from '../../contract/ports/broker.ts';
 import type { Clock } from '../../contract/ports/services.ts';
 import { hashDeviceSecret, sameHash } from '../accounts/secrets.ts';
-import type { Database } from '../db/database.ts';
+import type { Database, Transaction } from '../db/database.ts';
 import { type DeclaredSignals, devices } from '../db/schema.ts';
+import { appendCustody, isDevice } from './custody.ts';
 
 export interface CachedDeviceDirectory extends DeviceDirectory {
   /** Forgets what is known of a device, after it was blocked, moved or given a new secret. */
@@ -23,6 +24,12 @@ export interface DirectoryOptions {
 interface CachedDevice {
   readonly device: RegisteredDevice;
   readonly secretHash: Buffer;
+  /** Of a secret that was handed out and not used yet. */
+  readonly nextSecretHash: Buffer | null;
+  /** From then on only the next secret is good. */
+  readonly secretExpiresAt: number | null;
+  /** The secret came by a claim and was not used yet. */
+  readonly isFresh: boolean;
   readonly active: boolean;
   readonly readAt: number;
 }
@@ -66,12 +73,30 @@ export function createDeviceDirectory(
     return entry;
   }
 
+  /** First use of a new secret: from now on it is the only one. False when it was replaced meanwhile. */
+  async function settle(ref: DeviceRef, given: Buffer, entry: CachedDevice): Promise<boolean> {
+    const now = deps.clock.now();
+    const settled = await database.withSystem((tx) => settleSecret(tx, ref, given, now));
+    if (!settled) {
+      cache.delete(clientIdOf(ref));
+      return false;
+    }
+    const only = { secretHash: given, nextSecretHash: null, secretExpiresAt: null, isFresh: false };
+    remember(clientIdOf(ref), { ...entry, ...only, readAt: now });
+    return true;
+  }
+
   return {
     async authenticate(ref, secret) {
       const given = hashDeviceSecret(secret, deps.hmacKey);
       const entry = await find(ref);
-      const matches = sameHash(given, entry?.secretHash ?? NOBODY);
-      return entry?.active && matches ? entry.device : undefined;
+      const isCurrent = sameHash(given, entry?.secretHash ?? NOBODY);
+      const isNext = sameHash(given, entry?.nextSecretHash ?? NOBODY);
+      if (!entry?.active) return undefined;
+      if (isNext) return (await settle(ref, given, entry)) ? entry.device : undefined;
+      if (!isCurrent || (entry.secretExpiresAt ?? Number.POSITIVE_INFINITY) <= deps.clock.now()) return undefined;
+      if (entry.isFresh && !(await settle(ref, given, entry))) return undefined;
+      return entry.device;
     },
     async identify(ref) {
       const entry = await find(ref);
@@ -96,18 +121,41 @@ async function readDevice(database: Database, ref: DeviceRef, now: number): Prom
         model: devices.model,
         status: devices.status,
         secretHash: devices.secretHash,
+        nextSecretHash: devices.nextSecretHash,
+        secretExpiresAt: devices.secretExpiresAt,
+        claim: devices.claim,
         declared: devices.declaredSignals,
       })
       .from(devices)
-      .where(and(eq(devices.tenant, ref.tenant), eq(devices.id, ref.device))),
+      .where(isDevice(ref)),
   );
   if (!row) return undefined;
   return {
     device: { tenant: ref.tenant, device: ref.device, model: row.model, declaredSignals: kindsOf(row.declared) },
     secretHash: row.secretHash,
+    nextSecretHash: row.nextSecretHash,
+    secretExpiresAt: row.secretExpiresAt,
+    isFresh: row.claim === 'given',
     active: row.status === 'active',
     readAt: now,
   };
+}
+
+async function settleSecret(tx: Transaction, ref: DeviceRef, given: Buffer, now: number): Promise<boolean> {
+  const settled = await tx
+    .update(devices)
+    .set({ secretHash: given, nextSecretHash: null, secretExpiresAt: null, secretChangedAt: now, claim: null })
+    .where(
+      and(
+        isDevice(ref),
+        eq(devices.status, 'active'),
+        sql`(${devices.nextSecretHash} = ${given} OR ${devices.secretHash} = ${given})`,
+      ),
+    )
+    .returning({ id: devices.id });
+  if (settled.length === 0) return false;
+  await appendCustody(tx, { ...ref, at: now, event: 'secretChanged', actor: 'device' });
+  return true;
 }
 
 function kindsOf(declared: DeclaredSignals): ReadonlyMap<string, 'number' | 'boolean' | 'text'> {

@@ -5,7 +5,7 @@
 import { Readable } from 'node:stream';
 import type { StreamEvent, TicketSummary } from '../../contract/http/resources.ts';
 import { AppError } from '../../contract/kernel/errors.ts';
-import { clientIdOf } from '../../contract/kernel/ids.ts';
+import { clientIdOf, type DeviceRef } from '../../contract/kernel/ids.ts';
 import type { Metrics } from '../../contract/ports/services.ts';
 import type { TelemetryMessage } from '../../contract/wire/sample.ts';
 import type { Episode } from '../desk/merge-alert.ts';
@@ -30,6 +30,8 @@ export interface StreamHub {
   ticketChanged(tenant: string, ticket: TicketSummary): void;
   alertChanged(episode: Episode): void;
   sampled(message: TelemetryMessage): void;
+  /** Ends the streams that watch this device; whoever still may opens his again. */
+  endWatchers(ref: DeviceRef): void;
   /** Ends all streams. */
   stop(): void;
 }
@@ -168,6 +170,9 @@ export function createStreamHub(epoch: string, metrics: Metrics, options: Stream
         const text = `event: sample\ndata: ${JSON.stringify(event)}\n\n`;
         for (const client of watching) send(client, text);
       }
+    },
+    endWatchers(ref) {
+      for (const client of watchers.get(clientIdOf(ref)) ?? []) client.stream.push(null);
     },
     stop() {
       clearInterval(timer);

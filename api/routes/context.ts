@@ -15,6 +15,7 @@ import type { Clock, Metrics, Readiness } from '../../contract/ports/services.ts
 import type { TelemetryReader } from '../../contract/ports/telemetry-store.ts';
 import type { Accounts } from '../accounts/principal.ts';
 import type { Database } from '../db/database.ts';
+import type { CachedDeviceDirectory } from '../devices/directory.ts';
 import type { StreamHub } from '../live/stream-hub.ts';
 
 export type App = FastifyInstance<
@@ -34,6 +35,8 @@ export interface RouteContext {
   readonly metrics: Metrics;
   /** Connected since, by client id. */
   readonly connected: () => ReadonlyMap<string, number>;
+  /** The broker's: it knows who may connect. */
+  readonly directory: Pick<CachedDeviceDirectory, 'authenticate' | 'invalidate'>;
   /** Forgets a device's credentials and closes its connections. */
   readonly cutOff: (ref: DeviceRef) => void;
   readonly hmacKey: Buffer;

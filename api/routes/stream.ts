@@ -2,13 +2,22 @@
 import { z } from 'zod';
 import { streamEvent } from '../../contract/http/resources.ts';
 import { deviceId } from '../../contract/kernel/ids.ts';
-import { requireDevice } from '../devices/device-view.ts';
+import type { Principal } from '../accounts/principal.ts';
+import { requireDevice, selectDevices } from '../devices/device-view.ts';
 import { authenticate, principalOf } from '../plugins/authentication.ts';
 import { type App, answers, type RouteContext } from './context.ts';
 
 const query = z.strictObject({ device: deviceId.optional() });
 
 export function registerStream(app: App, { database, accounts, hub }: RouteContext): void {
+  /** A device may be transferred while somebody watches it. */
+  async function isVisible(principal: Principal, device: string): Promise<boolean> {
+    const found = await database.withTenant(principal, (tx) =>
+      selectDevices(tx, principal, new Map(), { limit: 1, only: device }),
+    );
+    return found.length > 0;
+  }
+
   app.get(
     '/api/v1/stream',
     {
@@ -29,7 +38,10 @@ export function registerStream(app: App, { database, accounts, hub }: RouteConte
         centre: principal.centre,
         device,
         lastEventId: request.headers['last-event-id'],
-        stillValid: async () => (await authenticate(request, accounts)) !== undefined,
+        stillValid: async () => {
+          const now = await authenticate(request, accounts);
+          return now !== undefined && (device === undefined || (await isVisible(now, device)));
+        },
       });
       return reply
         .header('content-type', 'text/event-stream; charset=utf-8')

@@ -10,6 +10,7 @@ import { DAY_MS } from '../../contract/kernel/time.ts';
 import type { StoredSample } from '../../contract/ports/telemetry-store.ts';
 import type { Principal } from '../accounts/principal.ts';
 import type { Database } from '../db/database.ts';
+import { selectSeals } from '../devices/custody.ts';
 import { requireDevice, selectDevices, type VisibleDevice } from '../devices/device-view.ts';
 import { principalOf } from '../plugins/authentication.ts';
 import { invalidField } from '../plugins/problems.ts';
@@ -68,13 +69,10 @@ export function registerTelemetry(app: App, context: RouteContext): void {
       const units = unitsOf(device);
       const unknown = signals.find((signal) => !units.has(signal));
       if (unknown !== undefined) throw invalidField('query.signals', `the device has no signal ${unknown}`);
-      const series = await reader.series({
-        ...ref(device),
-        from,
-        to,
-        signals,
-        ...(points === undefined ? {} : { points }),
-      });
+      const visibleFrom = Math.max(from, device.sealedBefore);
+      const wanted = { ...ref(device), from: visibleFrom, to, signals, ...(points === undefined ? {} : { points }) };
+      const series =
+        visibleFrom < to ? await reader.series(wanted) : signals.map((signal) => ({ signal, points: [] as const }));
       return {
         device: device.device,
         from,
@@ -97,12 +95,14 @@ export function registerTelemetry(app: App, context: RouteContext): void {
       const latest = await reader.latest(ref(device));
       return {
         device: device.device,
-        values: [...latest].map(([signal, { observedAt, value }]) => ({
-          signal,
-          unit: units.get(signal) ?? '',
-          at: observedAt,
-          value,
-        })),
+        values: [...latest]
+          .filter(([, { observedAt }]) => observedAt >= device.sealedBefore)
+          .map(([signal, { observedAt, value }]) => ({
+            signal,
+            unit: units.get(signal) ?? '',
+            at: observedAt,
+            value,
+          })),
       };
     },
   );
@@ -148,7 +148,9 @@ export function registerTelemetry(app: App, context: RouteContext): void {
   ): AsyncGenerator<string> {
     let chunk = '';
     for await (const device of devices) {
-      for await (const sample of reader.export({ ...ref(device), ...range })) {
+      const from = Math.max(range.from, device.sealedBefore);
+      if (from >= range.to) continue;
+      for await (const sample of reader.export({ ...ref(device), from, to: range.to })) {
         chunk += `${JSON.stringify(exported(sample))}\n`;
         if (chunk.length < EXPORT_CHUNK_CHARS) continue;
         yield chunk;
@@ -177,10 +179,14 @@ function visibleDevice(database: Database, principal: Principal, id: string): Pr
 
 async function* visibleDevices(database: Database, principal: Principal): AsyncGenerator<VisibleDevice> {
   for (let afterId: string | undefined; ; ) {
-    const page = await database.withTenant(principal, (tx) =>
-      selectDevices(tx, principal, new Map(), { limit: DEVICE_PAGE, afterId }),
-    );
-    for (const one of page) yield { tenant: one.tenant, device: one.id, model: one.model, declaredSignals: {} };
+    const [page, seals] = await database.withTenant(principal, async (tx) => {
+      const found = await selectDevices(tx, principal, new Map(), { limit: DEVICE_PAGE, afterId });
+      const ids = found.map((one) => one.id);
+      return [found, await selectSeals(tx, principal, ids)] as const;
+    });
+    for (const { tenant, id, model } of page) {
+      yield { tenant, device: id, model, declaredSignals: {}, sealedBefore: seals.get(id) ?? 0 };
+    }
     afterId = page.at(-1)?.id;
     if (page.length < DEVICE_PAGE) return;
   }

@@ -6,9 +6,9 @@ import { AppError } from '../../contract/kernel/errors.ts';
 import { createOwnerLink, OWNER_LINK_LIFE_MS } from '../accounts/owner-links.ts';
 import { type Principal, requireAct } from '../accounts/principal.ts';
 import { sqlState, type Transaction } from '../db/database.ts';
-import { centres, sessions, users } from '../db/schema.ts';
+import { sessions, users } from '../db/schema.ts';
+import { requireCentre } from '../devices/device-view.ts';
 import { principalOf } from '../plugins/authentication.ts';
-import { invalidField } from '../plugins/problems.ts';
 import { type App, answers, decodeCursor, encodeCursor, pageOf, type RouteContext } from './context.ts';
 
 const byId = z.object({ id: z.string().min(1).max(64) });
@@ -146,15 +146,6 @@ async function requireUser(tx: Transaction, principal: Principal, id: string): P
   const [found] = await selectUsers(tx, principal, eq(users.id, id), 1);
   if (!found) throw new AppError('NOT_FOUND', `user ${id}`);
   return found;
-}
-
-async function requireCentre(tx: Transaction, principal: Principal, centre: string | undefined): Promise<void> {
-  if (centre === undefined) return;
-  const found = await tx
-    .select({ id: centres.id })
-    .from(centres)
-    .where(and(eq(centres.tenant, principal.tenant), eq(centres.id, centre)));
-  if (found.length === 0) throw invalidField('body.centre', `there is no centre ${centre}`);
 }
 
 /** Two admins who demote each other at once wait for one another here. */

@@ -3,13 +3,14 @@ import { createHash } from 'node:crypto';
 import { and, eq, sql } from 'drizzle-orm';
 import { v7 as uuidv7 } from 'uuid';
 import type { EvidenceSnapshot, TicketSummary, WebhookBody } from '../../contract/http/resources.ts';
-import type { AlertFinding } from '../../contract/ports/findings.ts';
+import type { AlertFinding, Evidence } from '../../contract/ports/findings.ts';
 import type { Transaction } from '../db/database.ts';
 import { centres, outbox, ticketAlerts, ticketEvidence, tickets } from '../db/schema.ts';
 import { canonicalJson } from '../desk/canonical-json.ts';
 import { evidenceRange } from '../desk/evidence.ts';
 import { policyVersion, type TicketPolicy } from '../desk/policy.ts';
 import { ticketKey, ticketTitle } from '../desk/words.ts';
+import { lastTransfers } from '../devices/custody.ts';
 import { appendTicketEvent, SYSTEM_ACTOR } from './ticket-events.ts';
 import { summaryOf } from './ticket-summary.ts';
 
@@ -82,11 +83,15 @@ async function nextKey(tx: Transaction, tenant: string, now: number): Promise<st
 
 /** What is known at once is kept at once; the signals follow when the store has them. */
 async function requestEvidence(tx: Transaction, alert: AlertFinding, key: string, context: TicketContext) {
+  const range = evidenceRange(alert, context.policy);
+  // The new owner sees nothing of before the transfer, also not in evidence.
+  const transferredAt = (await lastTransfers(tx, alert.tenant, [alert.device])).get(alert.device) ?? 0;
   const snapshot = sealSnapshot({
-    ...evidenceRange(alert, context.policy),
+    from: Math.max(range.from, Math.min(transferredAt, range.to)),
+    to: range.to,
     onset: alert.onset,
     series: [],
-    evidence: alert.evidence,
+    evidence: { ...alert.evidence, bands: bandsSince(alert.evidence.bands, transferredAt) },
     complete: false,
   });
   await tx.insert(ticketEvidence).values({
@@ -101,6 +106,12 @@ async function requestEvidence(tx: Transaction, alert: AlertFinding, key: string
     position: alert.position,
     nextAt: context.now,
   });
+}
+
+function bandsSince(bands: Evidence['bands'], since: number): Evidence['bands'] {
+  return Object.fromEntries(
+    Object.entries(bands).map(([signal, points]) => [signal, points.filter((point) => point.at >= since)]),
+  );
 }
 
 /** Canonical text of a snapshot and the hash that proves it unchanged. */

@@ -90,6 +90,8 @@ export const deviceCreate = z.strictObject({
   name: z.string().min(1).max(120).optional(),
   /** Responsible service centre; the tenant's default centre when absent. */
   centre: z.string().min(1).max(64).optional(),
+  /** No secret now: the device gets its own by a claim. */
+  claimable: z.boolean().optional(),
 });
 
 export const device = z.object({
@@ -100,7 +102,9 @@ export const device = z.object({
   name: z.string().optional(),
   firmware: z.string().optional(),
   centre: z.string(),
-  status: z.enum(['active', 'blocked']),
+  status: z.enum(['active', 'blocked', 'decommissioned']),
+  /** Waits for the device to claim its secret. */
+  awaitsClaim: z.boolean().optional(),
   /** Connected now, as the broker sees it. */
   connected: z.boolean(),
   lastSeenAt: z.number().optional(),
@@ -115,6 +119,78 @@ export const deviceCreated = device.extend({
   mqtt: z.object({ clientId: z.string(), username: z.string(), password: z.string() }),
 });
 export type DeviceCreated = z.infer<typeof deviceCreated>;
+
+export const PROVISIONING_MODES = ['off', 'pre_registered', 'create_on_connect'] as const;
+export type ProvisioningMode = (typeof PROVISIONING_MODES)[number];
+
+/** How devices may come in by themselves. */
+export const provisioning = z.object({
+  mode: z.enum(PROVISIONING_MODES),
+  /** Models that a claim may create. */
+  models: z.array(z.string()),
+  centre: z.string().optional(),
+  maxDevices: z.number().int(),
+  /** Devices that claims have created so far. */
+  created: z.number().int(),
+  hasClaimSecret: z.boolean(),
+  claimExpiresAt: z.number().optional(),
+});
+export type Provisioning = z.infer<typeof provisioning>;
+
+export const provisioningChange = z.strictObject({
+  mode: z.enum(PROVISIONING_MODES),
+  models: z.array(z.string().min(1).max(64)).max(100).default([]),
+  centre: centreId.optional(),
+  maxDevices: z.number().int().min(0).max(1_000_000).default(1_000),
+});
+
+/** Answer to a new claim secret: the only time it is shown. The one before is over. */
+export const claimSecret = z.object({ claim: z.string(), expiresAt: z.number() });
+
+/** What a device sends to get its own secret. */
+export const claimRequest = z.strictObject({
+  tenant: tenantId,
+  claim: z.string().min(20).max(200),
+  device: deviceId,
+  model: z.string().min(1).max(64),
+  serial: z.string().min(1).max(64).optional(),
+});
+export type ClaimRequest = z.infer<typeof claimRequest>;
+
+/** MQTT credentials; the only time the password is shown. */
+export const deviceCredentials = deviceCreated.shape.mqtt;
+
+export const secretRotation = z.strictObject({
+  /** How long the old secret stays good if the new one is not used; 0 = not at all, and the device is cut off. */
+  graceHours: z.number().min(0).max(720).default(168),
+});
+export const deviceTransfer = z.strictObject({ centre: centreId, reason: z.string().min(1).max(500) });
+export const deviceDecommission = z.strictObject({ reason: z.string().min(1).max(500) });
+
+export const CUSTODY_EVENTS = [
+  'registered',
+  'claimed',
+  'secretOffered',
+  'secretChanged',
+  'blocked',
+  'unblocked',
+  'transferred',
+  'decommissioned',
+] as const;
+export type CustodyEvent = (typeof CUSTODY_EVENTS)[number];
+
+export const custodyEntry = z.object({
+  device: deviceId,
+  seq: z.number().int(),
+  serial: z.string().optional(),
+  at: z.number(),
+  event: z.enum(CUSTODY_EVENTS),
+  actor: z.string(),
+  from: z.string().optional(),
+  to: z.string().optional(),
+  reason: z.string().optional(),
+});
+export type CustodyEntry = z.infer<typeof custodyEntry>;
 
 export const telemetryQuery = z.strictObject({
   /** Comma-separated signal names. */

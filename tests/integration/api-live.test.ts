@@ -192,7 +192,8 @@ describeOnDatabases('live', clock, (database) => {
       expect(stream.events).toEqual([
         { data: { kind: 'sample', device: 'fridge-1', time: T0 + 7, signals: { freshFoodTempC: 5 } } },
       ]);
-      expect(deaf.events).toEqual([]);
+      // Evidence of an earlier ticket may be completed just now.
+      expect(deaf.events.filter(({ data }) => (data as { kind: string }).kind === 'sample')).toEqual([]);
       stream.close();
       deaf.close();
     });

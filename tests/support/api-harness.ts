@@ -7,7 +7,7 @@ import { createDeviceDirectory } from '../../api/devices/directory.ts';
 import type { FindingsLog } from '../../api/findings-follower.ts';
 import type { DeviceRef } from '../../contract/kernel/ids.ts';
 import { type SeedFile, seedFile } from '../../contract/kernel/seed.ts';
-import type { PresenceChange } from '../../contract/ports/broker.ts';
+import type { DeviceDirectory, PresenceChange } from '../../contract/ports/broker.ts';
 import type { AlertFinding, Finding, Prediction, RemainingLife } from '../../contract/ports/findings.ts';
 import type { Clock, Readiness } from '../../contract/ports/services.ts';
 import type { LoggedEntry, Position } from '../../contract/ports/telemetry-log.ts';
@@ -194,6 +194,8 @@ export const alertOf = (facts: Partial<AlertFinding> = {}): AlertFinding => ({
 
 export interface ApiHarness {
   readonly api: Api;
+  /** As the broker asks it. */
+  readonly directory: DeviceDirectory;
   readonly findings: ReturnType<typeof memoryFindings>;
   readonly telemetry: ReturnType<typeof memoryTelemetry>;
   readonly disconnected: DeviceRef[];
@@ -222,10 +224,11 @@ export async function startHarness(
   const presence = new Set<(change: PresenceChange) => void>();
   const live = new Set<(message: TelemetryMessage) => void>();
   const disconnected: DeviceRef[] = [];
+  const directory = createDeviceDirectory(database, { hmacKey: HMAC_KEY, clock });
   const api = createApi(
     {
       database,
-      directory: createDeviceDirectory(database, { hmacKey: HMAC_KEY, clock }),
+      directory,
       hmacKey: HMAC_KEY,
       reader: telemetry,
       findings,
@@ -252,6 +255,7 @@ export async function startHarness(
   );
   const harness: ApiHarness = {
     api,
+    directory,
     findings,
     telemetry,
     disconnected,
