@@ -101,7 +101,7 @@ async function refusal(answer: Response, what: string): Promise<AppError> {
   const { code, title, detail, errors } = said.data;
   const fields = errors?.map(({ path, message }) => `${path}: ${message}`).join('; ');
   const known: ErrorCode = code in ERRORS ? (code as ErrorCode) : 'REQUEST_NOT_ALLOWED';
-  return new AppError(known, fields || (detail ?? title));
+  return new AppError(known, fields || (detail ?? title), { facts: { errors: errors ?? [] } });
 }
 
 function jsonOf(text: string): unknown {

@@ -9,9 +9,12 @@ export function newToken(): string {
   return TOKEN_PREFIX + newSecret();
 }
 
-/** 256 random bits as base64url. */
+/** 256 random bits as base64url. Never begins with `-`, which a spreadsheet takes for a formula and a shell for an option. */
 export function newSecret(): string {
-  return randomBytes(32).toString('base64url');
+  for (;;) {
+    const secret = randomBytes(32).toString('base64url');
+    if (!secret.startsWith('-')) return secret;
+  }
 }
 
 /** What is stored of a token, session or link. */

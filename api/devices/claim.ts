@@ -1,5 +1,5 @@
 /** A device gets its own secret by a claim: with the tenant's claim secret, once, and again until it has used what it got. */
-import { and, eq, ne } from 'drizzle-orm';
+import { and, eq, ne, sql } from 'drizzle-orm';
 import type { ClaimRequest } from '../../contract/http/resources.ts';
 import { AppError } from '../../contract/kernel/errors.ts';
 import type { Clock } from '../../contract/ports/services.ts';
@@ -95,6 +95,8 @@ async function createClaimed(
 /** One machine under two ids would tear its history apart. @throws AppError CONFLICT */
 export async function refuseKnownSerial(tx: Transaction, tenant: string, serial: string | undefined): Promise<void> {
   if (serial === undefined) return;
+  // Two requests at once would both find nothing.
+  await tx.execute(sql`SELECT pg_advisory_xact_lock(hashtextextended(${`${tenant} ${serial}`}, 0))`);
   const found = await tx
     .select({ id: devices.id })
     .from(devices)

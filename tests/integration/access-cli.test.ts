@@ -1,5 +1,5 @@
 /** Tokens, users and devices from the command line, as HTTP clients of a running server. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -51,6 +51,51 @@ describeOnDatabases('commands against a running server', clock, (database) => {
     const devices = (await json('device', 'list')) as Device[];
     expect(devices.find((one) => one.id === 'cli-1')).toMatchObject({ status: 'blocked' });
     expect(await run('device', 'unblock', 'cli-1')).toMatch(/cli-1 .* active/);
+  });
+
+  it('import devices from a CSV, keep their secrets in a new private file, and name each bad row', async () => {
+    const [file, out] = [join(folder, 'devices.csv'), join(folder, 'secrets.csv')];
+    const rows = [
+      '\ufeffid;model;serial;centre',
+      'imp-1;refrigerator;=SUM(A1);north',
+      'imp 2;refrigerator;;',
+      'imp-3;refrigerator;=SUM(A1);',
+      'imp-4;refrigerator;;nowhere',
+      'fridge-1;refrigerator;;',
+      'imp-5;refrigerator;;',
+    ];
+    writeFileSync(file, rows.join('\r\n'));
+    const result = await runCli(['device', 'import', file, '--out', out, '--json', ...access]);
+    expect(result.code).toBe(1);
+    const report = JSON.parse(result.stdout) as { created: number; refused: number; rows: object[] };
+    expect(report).toMatchObject({ created: 2, refused: 4 });
+    expect(report.rows).toMatchObject([
+      { line: 2, outcome: 'created' },
+      { line: 3, id: 'imp 2', outcome: 'refused', field: 'id' },
+      { line: 4, outcome: 'refused', field: 'serial', reason: 'stands in line 2 already' },
+      { line: 5, outcome: 'refused', field: 'centre', reason: 'there is no centre nowhere' },
+      { line: 6, outcome: 'refused', field: 'id', reason: 'device fridge-1 exists already' },
+      { line: 7, outcome: 'created' },
+    ]);
+    expect(statSync(out).mode & 0o777).toBe(0o600);
+    const secrets = readFileSync(out, 'utf8').trim().split('\r\n');
+    expect(secrets[0]).toBe('id,serial,client_id,password');
+    expect(secrets.filter((line) => line.startsWith("imp-1,'=SUM(A1),acme.imp-1,"))).toHaveLength(1);
+    const password = secrets.find((line) => line.startsWith('imp-5,'))?.split(',')[3] ?? '';
+    expect(await harness.directory.authenticate({ tenant: 'acme', device: 'imp-5' }, password)).toBeDefined();
+    const again = await runCli(['device', 'import', file, '--out', out, ...access]);
+    expect([again.code, again.stderr]).toEqual([1, expect.stringContaining('must be a new file')]);
+  });
+
+  it('renew, hand over and end a device', async () => {
+    await run('device', 'add', 'cli-2', '--model', 'refrigerator');
+    const secret = (await run('device', 'rotate', 'cli-2', '--grace-hours', '0')).trim();
+    expect(await harness.directory.authenticate({ tenant: 'acme', device: 'cli-2' }, secret)).toBeDefined();
+    const moved = await json('device', 'transfer', 'cli-2', '--centre', 'south', '--reason', 'sold');
+    expect(moved).toMatchObject({ centre: 'south' });
+    expect(await json('device', 'decommission', 'cli-2', '--reason', 'scrapped')).toMatchObject({
+      status: 'decommissioned',
+    });
   });
 
   it('say what is wrong in the words of the server', async () => {

@@ -234,7 +234,8 @@ describeOnDatabases('provisioning', clock, (database) => {
 
     it('gives the serial number free for the machine’s next life', async () => {
       expect((await addDevice('d-2', { serial: 'SN-D1' })).id).toBe('d-2');
-      expect((await post(admin, 'devices', { id: 'd-3', model: 'refrigerator', serial: 'SN-D1' })).status).toBe(409);
+      const rivals = ['d-3', 'd-4'].map((id) => post(admin, 'devices', { id, model: 'refrigerator', serial: 'SN-D3' }));
+      expect((await Promise.all(rivals)).map((one) => one.status).sort()).toEqual([201, 409]);
       const { body } = await harness.request(admin, 'GET', '/api/v1/custody?serial=SN-D1');
       const devices = (body as { items: CustodyEntry[] }).items.map((one) => one.device);
       expect(devices).toEqual(['d-1', 'd-1', 'd-2']);
