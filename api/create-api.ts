@@ -19,6 +19,7 @@ import {
   validatorCompiler,
   type ZodTypeProvider,
 } from 'fastify-type-provider-zod';
+import type { DataQuality } from '../contract/http/resources.ts';
 import { AppError } from '../contract/kernel/errors.ts';
 import type { DeviceRef } from '../contract/kernel/ids.ts';
 import type { PresenceChange } from '../contract/ports/broker.ts';
@@ -66,6 +67,8 @@ export interface ApiDeps {
   readonly storePassed: (position: Position) => Promise<void>;
   /** Telemetry as it is accepted; answers how to stop listening. */
   readonly live: (listener: (message: TelemetryMessage) => void) => () => void;
+  /** How good a device's data is, where something was received from it. */
+  readonly dataQuality?: (ref: DeviceRef) => DataQuality | undefined;
   readonly broker: {
     onPresence(listener: (change: PresenceChange) => void): () => void;
     /** Closes the device's connections. */
@@ -180,6 +183,7 @@ export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
     hmacKey: deps.hmacKey,
     connected: () => presence.connected(),
     directory: deps.directory,
+    dataQuality: deps.dataQuality ?? (() => undefined),
     cutOff(ref) {
       deps.directory.invalidate(ref);
       deps.broker.disconnect(ref);

@@ -4,8 +4,9 @@
  * quarantine entry is durable: refusing it would only make the device send it for ever.
  */
 import { signalsOf } from '../contract/devices/catalogue.ts';
+import type { DataQuality } from '../contract/http/resources.ts';
 import { AppError, type ErrorCode, errorText } from '../contract/kernel/errors.ts';
-import { clientIdOf } from '../contract/kernel/ids.ts';
+import { clientIdOf, type DeviceRef } from '../contract/kernel/ids.ts';
 import { SECOND_MS } from '../contract/kernel/time.ts';
 import type { DeliverPublish, DeviceDirectory, RegisteredDevice } from '../contract/ports/broker.ts';
 import type { Clock, Logger, Metrics, Service } from '../contract/ports/services.ts';
@@ -14,10 +15,11 @@ import type { TelemetryReader } from '../contract/ports/telemetry-store.ts';
 import { FLAT_BOOT } from '../contract/wire/payloads.ts';
 import type { TelemetryMessage } from '../contract/wire/sample.ts';
 import { UPSTREAM_CHANNELS } from '../contract/wire/topics.ts';
-import { accept } from './accept.ts';
+import { type Acceptance, accept } from './accept.ts';
 import { parseChannelPayload, type RareChannel } from './channels.ts';
 import { fingerprintOf } from './content-ring.ts';
 import { Counters } from './counters.ts';
+import { countMessage, dataQuality, type QualityCounts, watchClock } from './data-quality.ts';
 import { type DeclaredSignals, declaredSignals } from './declared-signals.ts';
 import { type DecodedTelemetry, decodeTelemetry, type RefusedTelemetry, toMessage } from './decode.ts';
 import { type QuarantineFacts, quarantineEntry, quarantineRecord, type ReceivedPublish } from './quarantine.ts';
@@ -56,6 +58,8 @@ export interface IngestOptions {
 
 export interface Ingest extends Service {
   readonly deliver: DeliverPublish;
+  /** How good the data of a device is; `undefined` before its first message, or when it was forgotten. */
+  dataQuality(ref: DeviceRef): DataQuality | undefined;
   /** For live streams: every accepted telemetry message, once it is durable. Returns what removes the listener. */
   onAccepted(listener: (message: TelemetryMessage) => void): () => void;
 }
@@ -133,6 +137,11 @@ class IngestService implements Ingest {
     this.#counters.flush();
   }
 
+  dataQuality(ref: DeviceRef): DataQuality | undefined {
+    const quality = this.#book.peek(ref)?.quality;
+    return quality && quality.messages + quality.refused > 0 ? dataQuality(quality) : undefined;
+  }
+
   onAccepted(listener: (message: TelemetryMessage) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -178,8 +187,7 @@ class IngestService implements Ingest {
     const acceptance = accept(decoded.seq, window, fingerprint);
     switch (acceptance.kind) {
       case 'accepted':
-        if (acceptance.late) this.#count.late.add('');
-        if (acceptance.gapBefore && !isFlat) this.#count.missing.add('', acceptance.gapBefore);
+        this.#judge(memory.quality, acceptance, passage);
         window.begin(decoded.seq, fingerprint);
         this.#append(passage);
         return;
@@ -193,6 +201,18 @@ class IngestService implements Ingest {
         this.#lookUp(passage);
         return;
     }
+  }
+
+  #judge(quality: QualityCounts, acceptance: Extract<Acceptance, { kind: 'accepted' }>, passage: Passage): void {
+    const { decoded, publish } = passage;
+    const gapBefore = decoded.boot === FLAT_BOOT ? 0 : (acceptance.gapBefore ?? 0);
+    if (acceptance.late) this.#count.late.add('');
+    if (gapBefore > 0) this.#count.missing.add('', gapBefore);
+    countMessage(quality, acceptance.late === true, gapBefore);
+    if (decoded.refusals.length > 0) quality.refused++;
+    if (decoded.hist) return;
+    const newest = decoded.t + Math.max(0, decoded.samples.at(-1)?.[0] ?? 0);
+    if (watchClock(quality, newest, publish.receivedAt)) this.#count.skewed.add('');
   }
 
   /** The acknowledgement waits for the quarantine of refused samples too: it goes first, and the log keeps the order. */
@@ -438,6 +458,7 @@ class IngestService implements Ingest {
 
   /** The whole message is refused and acknowledged. */
   #refuse(publish: ReceivedPublish, refused: RefusedTelemetry, done: Done): void {
+    this.#book.device(publish.device).quality.refused++;
     this.#quarantine(publish, refused, (error) => {
       if (!error) this.#count.quarantined.add(refused.reason);
       if (!error && refused.samples > 0) this.#count.samples.add('refused', refused.samples);
@@ -552,6 +573,7 @@ function createCounts(counters: Counters) {
     ]),
     late: counters.create('presage_ingest_late_total', 'Telemetry messages behind a newer one of their boot'),
     missing: counters.create('presage_ingest_missing_total', 'Sequence numbers that had not come when a newer one did'),
+    skewed: counters.create('presage_ingest_clock_skewed_total', 'Devices whose clock was found more than 60 s off'),
     lookups: counters.create('presage_ingest_lookups_total', 'Telemetry messages that the store was asked about'),
     staleStates: counters.create('presage_ingest_stale_states_total', 'Last wills of an older boot'),
   };

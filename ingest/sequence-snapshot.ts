@@ -1,6 +1,7 @@
 /** The memory of sequence numbers as a file, with the log position it belongs to. What came later is read from the log. */
 import { z } from 'zod';
 import type { Position } from '../contract/ports/telemetry-log.ts';
+import { newQuality, type QualityCounts } from './data-quality.ts';
 import { type DeviceMemory, type SequenceBook, SequenceWindow, WINDOW_SIZE } from './sequence.ts';
 
 /** Enough for what a device sends again after a reconnect; all of them would make a large fleet's snapshot slow. */
@@ -19,7 +20,15 @@ const windowShape = z.tuple([
     .max(KEPT_FINGERPRINTS * 4)
     .optional(),
 ]);
-const deviceShape = z.tuple([z.string(), z.string().nullable(), z.boolean(), z.array(windowShape)]);
+/** Messages, missing, late, refused, and the clock's skew: what the data-quality score is made of. */
+const qualityShape = z.tuple([count, count, count, count, z.number().nullable()]);
+const deviceShape = z.tuple([
+  z.string(),
+  z.string().nullable(),
+  z.boolean(),
+  z.array(windowShape),
+  qualityShape.optional(),
+]);
 const snapshotFile = z.strictObject({
   version: z.literal(1),
   position: count,
@@ -35,7 +44,9 @@ type DeviceShape = z.infer<typeof deviceShape>;
 export function encodeSnapshot(book: SequenceBook, position: Position): string {
   const devices: DeviceShape[] = [];
   for (const [clientId, memory] of book.entries()) {
-    devices.push([clientId, memory.currentBoot ?? null, memory.forgotBoots, encodeWindows(memory)]);
+    const { messages, missing, late, refused, skewMs } = memory.quality;
+    const quality: z.infer<typeof qualityShape> = [messages, missing, late, refused, skewMs ?? null];
+    devices.push([clientId, memory.currentBoot ?? null, memory.forgotBoots, encodeWindows(memory), quality]);
   }
   return JSON.stringify({ version: 1, position, forgotDevices: book.forgotDevices, devices });
 }
@@ -70,15 +81,22 @@ export function restoreSnapshot(text: string, book: SequenceBook): Position | un
   const parsed = snapshotFile.safeParse(parseJson(text));
   if (!parsed.success) return undefined;
   book.forgotDevices ||= parsed.data.forgotDevices;
-  for (const [clientId, currentBoot, forgotBoots, windows] of parsed.data.devices) {
+  for (const [clientId, currentBoot, forgotBoots, windows, quality] of parsed.data.devices) {
     book.restore(clientId, {
       currentBoot: currentBoot ?? undefined,
       declared: undefined,
+      quality: decodeQuality(quality),
       forgotBoots,
       windows: new Map(windows.map(([key, ...window]) => [key, decodeWindow(window, book)])),
     });
   }
   return parsed.data.position;
+}
+
+function decodeQuality(shape: z.infer<typeof qualityShape> | undefined): QualityCounts {
+  if (!shape) return newQuality();
+  const [messages, missing, late, refused, skewMs] = shape;
+  return { ...newQuality(), messages, missing, late, refused, skewMs: skewMs ?? undefined };
 }
 
 function decodeWindow(shape: Rest<WindowShape>, book: SequenceBook): SequenceWindow {

@@ -6,6 +6,7 @@
 import type { DeviceRef } from '../contract/kernel/ids.ts';
 import { clientIdOf } from '../contract/kernel/ids.ts';
 import { ContentRing, MemoryBudget } from './content-ring.ts';
+import { newQuality, type QualityCounts } from './data-quality.ts';
 import type { DeclaredSignals } from './declared-signals.ts';
 
 export const WINDOW_SIZE = 4_096;
@@ -163,6 +164,7 @@ export interface DeviceMemory {
   currentBoot: string | undefined;
   /** What births since the last start declared: known here before the directory has it from the database. */
   declared: DeclaredSignals | undefined;
+  readonly quality: QualityCounts;
   /** A boot of this device was dropped: a boot that is not here may be an old one. */
   forgotBoots: boolean;
 }
@@ -212,6 +214,12 @@ export class SequenceBook {
     return this.#young.get(key) ?? this.#rejuvenate(key);
   }
 
+  /** What is remembered of a device, if anything; looking does not keep it from being forgotten. */
+  peek(ref: DeviceRef): DeviceMemory | undefined {
+    const key = clientIdOf(ref);
+    return this.#young.get(key) ?? this.#old.get(key);
+  }
+
   window(memory: DeviceMemory, stream: SequenceStream, boot: string): SequenceWindow {
     const key = stream === 'telemetry' ? boot : `event/${boot}`; // A boot id holds no slash: the streams share no key.
     return memory.windows.get(key) ?? this.#addWindow(memory, key);
@@ -235,6 +243,7 @@ export class SequenceBook {
       windows: new Map(),
       currentBoot: undefined,
       declared: undefined,
+      quality: newQuality(),
       forgotBoots: this.forgotDevices,
     };
     this.#keep(key, memory);

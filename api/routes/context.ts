@@ -8,7 +8,7 @@ import type {
 } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import { problem } from '../../contract/http/resources.ts';
+import { type DataQuality, problem } from '../../contract/http/resources.ts';
 import { AppError } from '../../contract/kernel/errors.ts';
 import type { DeviceRef } from '../../contract/kernel/ids.ts';
 import type { Clock, Metrics, Readiness } from '../../contract/ports/services.ts';
@@ -37,6 +37,7 @@ export interface RouteContext {
   readonly connected: () => ReadonlyMap<string, number>;
   /** The broker's: it knows who may connect. */
   readonly directory: Pick<CachedDeviceDirectory, 'authenticate' | 'invalidate'>;
+  readonly dataQuality: (ref: DeviceRef) => DataQuality | undefined;
   /** Forgets a device's credentials and closes its connections. */
   readonly cutOff: (ref: DeviceRef) => void;
   readonly hmacKey: Buffer;

@@ -40,7 +40,8 @@ export function registerDevices(app: App, context: RouteContext): void {
       selectDevices(tx, principal, context.connected(), { limit: 1, only: id }),
     );
     if (!found) throw new AppError('NOT_FOUND', `device ${id}`);
-    return found;
+    const dataQuality = context.dataQuality({ tenant: principal.tenant, device: id });
+    return dataQuality ? { ...found, dataQuality } : found;
   }
 
   app.get(

@@ -94,6 +94,23 @@ export const deviceCreate = z.strictObject({
   claimable: z.boolean().optional(),
 });
 
+/** How good a device's data is; recent messages count more. docs/ingest.md has the formula. */
+export const dataQuality = z.object({
+  /** 0..1; 1 = nothing missing, late or refused, and a right clock. */
+  score: z.number(),
+  messages: z.number().int(),
+  /** Sequence numbers that never came. */
+  gaps: z.number().int(),
+  late: z.number().int(),
+  /** Messages of which something was refused. */
+  quarantined: z.number().int(),
+  /** More than 60 s off. */
+  clockSkewed: z.boolean(),
+  /** Device clock minus the server's. */
+  clockSkewMs: z.number().optional(),
+});
+export type DataQuality = z.infer<typeof dataQuality>;
+
 export const device = z.object({
   tenant: tenantId,
   id: deviceId,
@@ -111,6 +128,8 @@ export const device = z.object({
   createdAt: z.number(),
   /** Severity of its worst open alert. */
   worstAlert: severity.optional(),
+  /** Only where one device is read, and once it has sent something. */
+  dataQuality: dataQuality.optional(),
 });
 export type Device = z.infer<typeof device>;
 

@@ -82,6 +82,7 @@ describe('the whole system', () => {
     const client = await device(running);
     expect(await publish(client, 1)).toBe(true);
     expect((await readiness(running)).status).toBe(200);
+    expect(await qualityOf(running)).toMatchObject({ score: 1, messages: 1, gaps: 0, clockSkewed: false });
     broken = true;
     expect(await publish(client, 2)).toBe(false);
     expect(fatal).toMatchObject([{ code: 'LOG_FAILED' }]);
@@ -118,6 +119,12 @@ describe('the whole system', () => {
     expect(seqs).toEqual(Array.from({ length: 400 }, (_, index) => index + 1));
   });
 });
+
+async function qualityOf(running: System): Promise<unknown> {
+  const url = `http://127.0.0.1:${running.ready().ports.http}/api/v1/devices/fridge-1`;
+  const response = await fetch(url, { headers: { authorization: `Bearer ${TOKEN}` } });
+  return ((await response.json()) as { dataQuality?: unknown }).dataQuality;
+}
 
 async function exportedSeqs(running: System): Promise<number[]> {
   const day = 86_400_000;
