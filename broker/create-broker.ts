@@ -17,6 +17,7 @@ import { type Connection, newConnection } from './connection.ts';
 import { createDoorLog } from './door-log.ts';
 import { createDownlink, type PublishTo } from './downlink.ts';
 import { guardParser, type PacketParser } from './guard-parser.ts';
+import { inspectPacket } from './inspect-packet.ts';
 import { createAddressLimit, createDeviceLimits } from './limits.ts';
 import type { Door, Handover, Listener } from './listener.ts';
 import { type ConnectFields, judgeLogin, type Refused, refuse } from './login.ts';
@@ -268,10 +269,18 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
     const previous = presence.enter(connection, connection.ref);
     traffic.connected(presence.size());
     if (!previous) return;
-    traffic.takenOver();
+    const sameAddress = previous.remoteAddress === connection.remoteAddress;
+    traffic.takenOver(sameAddress);
+    if (!sameAddress) reportMove(connection.ref, connection.remoteAddress, previous.remoteAddress);
     // Aedes closes the one that it knows; this also holds when its table lost it.
     previous.ended = true;
     previous.stream.destroy();
+  }
+
+  /** Phones and vehicles move; a machine that does is perhaps two. At most as often as a device may log in. */
+  function reportMove(ref: DeviceRef, remoteAddress: string, previousAddress: string): void {
+    const facts = { clientId: clientIdOf(ref), remoteAddress, previousAddress };
+    logger.warn(facts, 'a device that was connected came from another address: it moved, or its secret is used twice');
   }
 
   function closedByError(client: Client, error: Error): void {
@@ -337,7 +346,10 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
     connection.gate = guardParser(client._parser, {
       limitBytes: () => (connection.loggedIn ? options.maxPacketBytes : options.maxPacketBytesBeforeLogin),
       onOversize: (bytes) => end(connection, 'MQTT_PACKET_SIZE', `a packet of ${bytes} bytes`),
-      onPacket: (packet) => countControl(connection, packet),
+      onPacket(packet) {
+        countControl(connection, packet);
+        inspectPacket(packet);
+      },
       onThrow: (error) => end(connection, error instanceof AppError ? error.code : 'MQTT_PROTOCOL', errorText(error)),
     });
   }

@@ -18,7 +18,7 @@ export interface Traffic {
   connected(now: number): void;
   retainStripped(): void;
   retainedOverflow(): void;
-  takenOver(): void;
+  takenOver(sameAddress: boolean): void;
   /** A publish has to wait because of a limit. */
   throttled(because: 'device' | 'tenant'): void;
   budgetForgotten(): void;
@@ -69,9 +69,10 @@ export function createTraffic(metrics: Metrics): Traffic {
     },
     retainedOverflow: () =>
       metrics.count('presage_mqtt_retained_overflow_total', 'Retained messages dropped because the store was full'),
-    takenOver() {
+    takenOver(sameAddress) {
       totals.takeovers += 1;
-      metrics.count('presage_mqtt_takeovers_total', 'Connections ended by a newer one of the same device');
+      const from = sameAddress ? 'same address' : 'other address';
+      metrics.count('presage_mqtt_takeovers_total', 'Connections ended by a newer one of the same device', { from });
     },
     throttled(because) {
       totals.throttled += 1;

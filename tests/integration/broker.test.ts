@@ -147,6 +147,23 @@ describe.skipIf(!pub || !sub)('Mosquitto clients', () => {
   });
 });
 
+describe('MQTT 5 clients', () => {
+  const pub = findBinary('mosquitto_pub');
+  it.runIf(pub)('mosquitto_pub says that the version is not supported', async () => {
+    const { port } = await start();
+    const who = ['-i', clientIdOf(FRIDGE), '-u', clientIdOf(FRIDGE), '-P', secretOf(FRIDGE)];
+    const run = await runProgram(pub ?? '', ['-V', '5', '-p', String(port), ...who, '-t', TELEMETRY, '-m', 'x']);
+    expect(run.code).not.toBe(0);
+    expect(run.stderr).toContain('Unsupported Protocol Version');
+  });
+
+  it('MQTT.js says that the version is not acceptable', async () => {
+    const { port } = await start();
+    const client = mqtt.connectAsync(`mqtt://127.0.0.1:${port}`, { protocolVersion: 5, reconnectPeriod: 0 }, false);
+    await expect(client).rejects.toThrow(/Unacceptable protocol version/);
+  });
+});
+
 describe('a connection that stops reading', () => {
   const BACKLOG_MESSAGES = 600;
 

@@ -28,4 +28,16 @@ describe('docs/broker.md', () => {
     const used = sourceFiles('broker').flatMap((file) => file.text.match(/presage_mqtt_\w+/g) ?? []);
     expect([...new Set(used)].filter((name) => !page.includes(`\`${name}`))).toEqual([]);
   });
+
+  it('names only tests that exist', () => {
+    const rows = page.split('\n').filter((line) => line.startsWith('|') && line.includes('`tests/'));
+    const named = rows.flatMap((row) =>
+      [...row.matchAll(/`(tests\/[\w/.-]+)` ((?:“[^”]+”(?:, )?)+)/g)].flatMap(([, file = '', names = '']) =>
+        [...names.matchAll(/“([^”]+)”/g)].map(([, name = '']) => ({ file, name })),
+      ),
+    );
+    expect(rows).toHaveLength(14);
+    expect(named.length).toBeGreaterThan(30);
+    expect(named.filter(({ file, name }) => !readTracked(file).includes(name))).toEqual([]);
+  });
 });

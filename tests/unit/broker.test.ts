@@ -595,22 +595,6 @@ describe('where Aedes departs from MQTT 3.1.1, as docs/broker.md says', () => {
     expect(await peer.next()).toMatchObject({ cmd: 'suback', granted: [1] });
   });
 
-  it('answers an UNSUBSCRIBE without filters', async () => {
-    const { broker } = await start();
-    const peer = await logIn(broker, FRIDGE);
-    peer.send(Buffer.from([0xa2, 2, 0, 5]));
-    expect(await peer.next()).toMatchObject({ cmd: 'unsuback', messageId: 5 });
-  });
-
-  it('acknowledges packet id 0', async () => {
-    const { broker } = await start();
-    const peer = await logIn(broker, FRIDGE);
-    const bytes = mqttPacket.generate(publishPacket(TELEMETRY, '', { messageId: 1 }));
-    bytes.writeUInt16BE(0, bytes.length - 2);
-    peer.send(bytes);
-    expect(await peer.next()).toMatchObject({ cmd: 'puback', messageId: 0 });
-  });
-
   it('closes on an unknown protocol level without a CONNACK', async () => {
     const { broker } = await start();
     const peer = openPeer(broker);
