@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: 'unit', include: ['tests/{unit,checks,tidy}/**/*.test.ts'], testTimeout: 20_000 } },
+      { test: { name: 'unit', include: ['tests/{unit,checks,tidy}/**/*.test.ts'], testTimeout: 60_000 } },
       {
         test: {
           name: 'system',
