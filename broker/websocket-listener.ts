@@ -7,6 +7,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { createWebSocketStream, type WebSocket, WebSocketServer } from 'ws';
 import { AppError } from '../contract/kernel/errors.ts';
+import { type Pace, tryBook } from './bucket.ts';
 import type { Connection } from './connection.ts';
 import { type Door, type ListenAddress, type Listener, listen, prepareSocket } from './listener.ts';
 
@@ -14,15 +15,17 @@ const PATH = '/mqtt';
 const SUBPROTOCOL = 'mqtt';
 
 interface WebSocketLimits {
-  readonly loginTimeoutMs: number;
   readonly maxPacketBytesBeforeLogin: number;
   readonly maxPacketBytes: number;
+  readonly controlPacketsPerS: number;
+  readonly controlPacketsBurst: number;
 }
 
 /** A packet and its fixed header in one frame; what clients send together besides fits into one read. */
 const FRAME_ROOM_BYTES = 64 * 1024;
 
 export function createWebSocketListener(address: ListenAddress, limits: WebSocketLimits): Listener {
+  const pace: Pace = { perSecond: limits.controlPacketsPerS, burst: limits.controlPacketsBurst };
   let server: Server | undefined;
   const admitted = new WeakMap<Duplex, Connection>();
   const sockets = new WebSocketServer({
@@ -54,6 +57,12 @@ export function createWebSocketListener(address: ListenAddress, limits: WebSocke
     // MQTT 3.1.1, 6.0: control packets travel in binary frames.
     webSocket.on('message', (_data, isBinary) => {
       if (!isBinary) door.refuse(connection, 'MQTT_PROTOCOL', 'WebSocket: a text frame');
+    });
+    // Answered by the package itself; to us they cost as much as the pings of MQTT.
+    webSocket.on('ping', () => {
+      if (!tryBook(connection.controls, pace, performance.now())) {
+        door.refuse(connection, 'MQTT_RATE', `more than ${pace.perSecond} WebSocket pings a second`);
+      }
     });
     const onLogin = (): void => setMaxPayload(limits.maxPacketBytes + FRAME_ROOM_BYTES);
     door.take(connection, createWebSocketStream(webSocket), { onLogin });

@@ -105,6 +105,14 @@ describe('the WebSocket listener', () => {
     expect(metric('presage_mqtt_refused_total', { reason: 'MQTT_PROTOCOL' })).toBe(1);
   });
 
+  it('closes on a flood of WebSocket pings', async () => {
+    const { url, metric } = await start({ controlPacketsPerS: 20, controlPacketsBurst: 100 });
+    const { webSocket, closed } = await dial(url);
+    for (let i = 0; i < 500; i++) webSocket.ping();
+    await closed();
+    expect(metric('presage_mqtt_refused_total', { reason: 'MQTT_RATE' })).toBe(1);
+  });
+
   it('gives nobody memory for a large frame before the login, from its length alone', async () => {
     const { broker, url } = await start();
     const peer = await dial(url);
