@@ -30,37 +30,29 @@ const ANSWER_TIMEOUT_MS = 30_000;
 const PAGE_LIMIT = '500';
 
 export function createApiClient({ api, token }: ApiAccess): ApiClient {
-  async function request(method: Method, path: string, body?: object): Promise<Response> {
-    const url = urlOf(api, path);
-    let answer: Response;
-    // Not AbortSignal.timeout: it would also cut a long export.
-    const giveUp = new AbortController();
-    const timer = setTimeout(() => giveUp.abort(new Error(`no answer in ${ANSWER_TIMEOUT_MS} ms`)), ANSWER_TIMEOUT_MS);
-    try {
-      answer = await fetch(url, {
-        method,
-        headers: {
-          authorization: `Bearer ${token}`,
-          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-        },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-        // Our token is for this address only.
-        redirect: 'error',
-        signal: giveUp.signal,
-      });
-    } catch (cause) {
-      const reason = cause instanceof Error ? (cause.cause ?? cause) : cause;
-      throw new AppError('NOT_READY', `${api} does not answer: ${errorText(reason)}`, { cause });
-    } finally {
-      clearTimeout(timer);
-    }
-    if (!answer.ok) throw await refusal(answer, `${method} ${url.pathname}`);
-    return answer;
-  }
+  return clientWith(api, { authorization: `Bearer ${token}` });
+}
 
+const LINK_PATTERN = /^#link=([A-Za-z0-9_-]{20,200})$/;
+
+/**
+ * A client of the user whom a sign-in link lets in; the link is used up. The session waits for `DELETE /api/v1/sessions`.
+ * @throws AppError CONFIG_INVALID when it is no such link, UNAUTHENTICATED when it was used or is too old
+ */
+export async function signIn(link: string): Promise<ApiClient> {
+  const url = URL.canParse(link) ? new URL(link) : undefined;
+  const secret = LINK_PATTERN.exec(url?.hash ?? '')?.[1];
+  if (!url || !secret) throw new AppError('CONFIG_INVALID', '--link must be a sign-in link: http://…/#link=…');
+  const opened = await request(url.origin, 'POST', '/api/v1/sessions', {}, { link: secret });
+  const cookie = opened.headers.getSetCookie()[0]?.split(';')[0];
+  if (!cookie) throw new AppError('INTERNAL', `${url.origin} did not open a session`);
+  return clientWith(url.origin, { cookie });
+}
+
+function clientWith(api: string, credentials: Readonly<Record<string, string>>): ApiClient {
   const client: ApiClient = {
     async send(method, path, shape, body) {
-      const answer = await request(method, path, body);
+      const answer = await request(api, method, path, credentials, body);
       const content: unknown = answer.status === 204 ? undefined : await answer.json().catch(() => null);
       const checked = shape.safeParse(content);
       if (!checked.success) throw new AppError('INTERNAL', `${api} does not answer like Presage to ${method} ${path}`);
@@ -78,12 +70,46 @@ export function createApiClient({ api, token }: ApiAccess): ApiClient {
       return items;
     },
     async stream(path) {
-      const { body } = await request('GET', path);
+      const { body } = await request(api, 'GET', path, credentials);
       if (!body) throw new AppError('INTERNAL', `${api} answered ${path} with nothing`);
       return body;
     },
   };
   return client;
+}
+
+async function request(
+  api: string,
+  method: Method,
+  path: string,
+  credentials: Readonly<Record<string, string>>,
+  body?: object,
+): Promise<Response> {
+  const url = urlOf(api, path);
+  let answer: Response;
+  // Not AbortSignal.timeout: it would also cut a long export.
+  const giveUp = new AbortController();
+  const timer = setTimeout(() => giveUp.abort(new Error(`no answer in ${ANSWER_TIMEOUT_MS} ms`)), ANSWER_TIMEOUT_MS);
+  try {
+    answer = await fetch(url, {
+      method,
+      headers: {
+        ...credentials,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      // What we prove ourselves with is for this address only.
+      redirect: 'error',
+      signal: giveUp.signal,
+    });
+  } catch (cause) {
+    const reason = cause instanceof Error ? (cause.cause ?? cause) : cause;
+    throw new AppError('NOT_READY', `${api} does not answer: ${errorText(reason)}`, { cause });
+  } finally {
+    clearTimeout(timer);
+  }
+  if (!answer.ok) throw await refusal(answer, `${method} ${url.pathname}`);
+  return answer;
 }
 
 function urlOf(api: string, path: string): URL {

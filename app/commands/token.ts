@@ -1,7 +1,7 @@
 /** `presage token`: API tokens of a running server. */
 import type { Command } from 'commander';
 import { apiToken, apiTokenCreated } from '../../contract/http/resources.ts';
-import { type ApiOptions, apiClientFor, nothing, withApiAccess } from '../api-client.ts';
+import { type ApiOptions, apiClientFor, nothing, signIn, withApiAccess } from '../api-client.ts';
 import { runCommand } from '../cli-support.ts';
 import { parseCount } from '../device-options.ts';
 import { print, printSecret } from '../table.ts';
@@ -11,6 +11,7 @@ interface CreateOptions extends ApiOptions {
   readonly user?: string;
   readonly scope?: string;
   readonly days?: string;
+  readonly link?: string;
 }
 
 export function register(program: Command): void {
@@ -19,6 +20,7 @@ export function register(program: Command): void {
     .requiredOption('--label <text>', 'what it is for')
     .option('--user <id>', 'whose token; your own when absent')
     .option('--scope <scope>', 'read, devices or tickets; all that the user may when absent')
+    .option('--link <url>', 'sign-in link to use up instead of a token: the first token of a new installation')
     .option('--days <n>', 'ends after so many days; 365 when absent')
     .action(runCommand(create));
   withApiAccess(group.command('list').description('tokens that you may manage, newest first'))
@@ -33,9 +35,11 @@ export function register(program: Command): void {
   );
 }
 
-async function create({ label, user, scope, days, ...access }: CreateOptions): Promise<void> {
+async function create({ label, user, scope, days, link, ...access }: CreateOptions): Promise<void> {
   const body = { label, user, scope, ...(days === undefined ? {} : { days: parseCount(days, '--days', 1, 3_650) }) };
-  const made = await apiClientFor(access).send('POST', '/api/v1/tokens', apiTokenCreated, body);
+  const client = link === undefined ? apiClientFor(access) : await signIn(link);
+  const made = await client.send('POST', '/api/v1/tokens', apiTokenCreated, body);
+  if (link !== undefined) await client.send('DELETE', '/api/v1/sessions', nothing);
   printSecret(made, made.token, 'the token', access);
 }
 

@@ -38,7 +38,15 @@ describeOnDatabases('commands against a running server', clock, (database) => {
     const [listed] = (await json('token', 'list', '--user', 'cleo')) as ApiToken[];
     await run('token', 'revoke', listed?.id ?? '');
     expect(((await json('token', 'list', '--user', 'cleo')) as ApiToken[])[0]).toHaveProperty('revokedAt');
-    expect(await run('user', 'link', 'cleo')).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/#link=\S{43}\n$/);
+    const link = (await run('user', 'link', 'anna')).trim();
+    expect(link).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/#link=\S{43}$/);
+    const own = (await runCliOk(['token', 'create', '--link', link, '--label', 'laptop'])).trim();
+    const anna = { authorization: `Bearer ${own}` };
+    expect((await harness.request(undefined, 'GET', '/api/v1/me', { headers: anna })).body).toMatchObject({
+      user: 'anna',
+    });
+    const again = await runCli(['token', 'create', '--link', link, '--label', 'laptop']);
+    expect([again.code, again.stderr]).toEqual([1, expect.stringContaining('UNAUTHENTICATED')]);
     await run('user', 'disable', 'cleo');
     const users = (await json('user', 'list')) as User[];
     expect(users.find((one) => one.id === 'cleo')).toMatchObject({ disabled: true });
