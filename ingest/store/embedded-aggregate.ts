@@ -26,10 +26,11 @@ export async function readRollUps(
   const wanted = columns.filter(({ signal, kind }) => kind === 'number' && query.signals.includes(signal));
   if (wanted.length > 0) {
     const names = wanted.map(({ column }) => quoted(column));
-    const parts = names.map((v) => `count(${v}), sum(${v} ORDER BY place), min(${v}), max(${v}), arg_max(${v}, place)`);
+    const parts = names.map((v) => `count(${v}), sum(${v}), min(${v}), max(${v}), arg_max(${v}, place)`);
+    // Sorted once, and outside the aggregates: `sum(x ORDER BY y)` holds a buffer for each bucket and signal.
     const sql = `WITH ${bootSlots(table, IN_RANGE)},
       placed AS (SELECT ${PLACE} AS place, observed_at, ${names.join(', ')} FROM ${table} JOIN boots USING (boot)
-        WHERE ${IN_RANGE})
+        WHERE ${IN_RANGE} ORDER BY place)
       SELECT floor(observed_at / $5) * $5 AS bucket, ${parts.join(', ')} FROM placed GROUP BY 1 ORDER BY 1`;
     const read = await columnsOf(connection, sql, [...rangeValues(query), [query.bucketMs, DOUBLE]]);
     const [starts = [], ...values] = read;

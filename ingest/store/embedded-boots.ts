@@ -74,17 +74,18 @@ export async function noteBoots(connection: DuckDBConnection, { id }: ModelTable
 
 function spansOf({ messages, samples }: Rows): BootSpan[] {
   const spans = new Map<string, BootSpan>();
-  messages.forEach(({ identity }, row) => {
-    const { seq, ...ref } = identity;
+  let span: BootSpan | undefined;
+  messages.forEach((message, row) => {
+    const { seq, ...ref } = message.identity;
     const at = samples[row]?.observedAt ?? 0;
-    const key = `${clientIdOf(ref)} ${ref.boot}`;
-    const span = spans.get(key);
-    if (!span) {
-      spans.set(key, { ...ref, firstSeq: seq, lastSeq: seq, firstAt: at, lastAt: at });
-      return;
+    // Samples of one message follow each other.
+    if (!span || message !== messages[row - 1]) {
+      const key = `${clientIdOf(ref)} ${ref.boot}`;
+      span = spans.get(key) ?? { ...ref, firstSeq: seq, lastSeq: seq, firstAt: at, lastAt: at };
+      spans.set(key, span);
+      span.firstSeq = Math.min(span.firstSeq, seq);
+      span.lastSeq = Math.max(span.lastSeq, seq);
     }
-    span.firstSeq = Math.min(span.firstSeq, seq);
-    span.lastSeq = Math.max(span.lastSeq, seq);
     span.firstAt = Math.min(span.firstAt, at);
     span.lastAt = Math.max(span.lastAt, at);
   });

@@ -9,9 +9,6 @@ import { bootSlots, PLACE } from './embedded-order.ts';
 import { columnsOf } from './embedded-read.ts';
 import { type ModelTable, type ModelTables, quoted } from './embedded-tables.ts';
 
-/** Rows of an hour up to which values are added in order: that needs memory for all of them. */
-const MAX_ORDERED_ROWS = 2_000_000;
-
 export const ROLLED_TABLES = [
   ['rolled_1m', MINUTE_MS],
   ['rolled_1h', HOUR_MS],
@@ -59,16 +56,15 @@ async function sealHour(
     from,
     BigInt(rows),
   ]);
-  const order = rows <= MAX_ORDERED_ROWS ? 'ORDER BY place' : '';
   for (const { signal, column } of columns.filter(({ kind }) => kind === 'number')) {
     const v = quoted(column);
     for (const [rolled, widthMs] of ROLLED_TABLES) {
       const sql = `INSERT INTO ${rolled}
         WITH ${bootSlots(table, range)}, placed AS (
           SELECT tenant, device, ${PLACE} AS place, floor(observed_at) AS ms, ${v} AS v
-          FROM ${table} JOIN boots USING (boot) WHERE ${range} AND ${v} IS NOT NULL)
+          FROM ${table} JOIN boots USING (boot) WHERE ${range} AND ${v} IS NOT NULL ORDER BY place)
         SELECT $1, $2, tenant, device, (SELECT max(part) FROM seals), floor(ms / ${widthMs}) * ${widthMs}, count(v),
-          sum(v ${order}), min(v), arg_min(ms, row(v, ms)), max(v), arg_max(ms, row(v, -ms)), arg_max(v, place)
+          sum(v), min(v), arg_min(ms, row(v, ms)), max(v), arg_max(ms, row(v, -ms)), arg_max(v, place)
         FROM placed GROUP BY 3, 4, 6`;
       await connection.run(sql, [id, signal], [INTEGER, VARCHAR]);
     }

@@ -53,8 +53,10 @@ export async function sealOldestHour(connection: InfluxConnection, cut: Retentio
   const markers = await readMarkers(connection);
   const [measurements] = await connection.query(['SHOW MEASUREMENTS']);
   const names = (measurements?.values ?? []).map(([name]) => String(name));
-  for (const name of names.filter((one) => one.endsWith('.1m'))) {
-    await connection.query([`DELETE FROM ${quotedName(name)} WHERE time < ${nanoseconds(cut.minutesBefore)}`]);
+  // Only what this store wrote: the database may hold measurements of others.
+  for (const { measurement } of markers) {
+    const minutes = quotedName(rolledOf(measurement, MINUTE_MS));
+    await connection.query([`DELETE FROM ${minutes} WHERE time < ${nanoseconds(cut.minutesBefore)}`]);
   }
   for (const measurement of names.filter((one) => !one.includes('.'))) {
     const before = markers.find((marker) => marker.measurement === measurement);

@@ -205,7 +205,10 @@ async function measureLong(rows: number): Promise<void> {
   const hasNot = await asked(() => store.hasMessage({ ...REF, boot: 'boot1', seq: rows + 1 }));
   const highest = await asked(() => store.highestSequence({ ...REF, boot: 'boot1' }));
   const fleetLatest = await asked(() => store.latestAll({ tenant: 'acme', model: 'refrigerator', limit: 50 }));
+  const sealed = await timed(() => store.retain({ rawBefore: BASE_TIME_MS + 2 * HOUR_MS, minutesBefore: 0 }));
   const figures = {
+    sealedHourSamples: sealed.result,
+    sealedHourMs: rounded(sealed.ms),
     values: rows * signals.length,
     bytesPerValue: rounded((await opened.bytes()) / rows / signals.length, 2),
     ninetyDaysMs: rounded(short.ms),
