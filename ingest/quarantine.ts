@@ -5,7 +5,7 @@ import { ERRORS, type ErrorCode } from '../contract/kernel/errors.ts';
 import { deviceId, tenantId } from '../contract/kernel/ids.ts';
 import type { InboundPublish } from '../contract/ports/broker.ts';
 import type { QuarantineRecord } from '../contract/ports/registry.ts';
-import type { LogEntry } from '../contract/ports/telemetry-log.ts';
+import type { LogEntry, LoggedEntry } from '../contract/ports/telemetry-log.ts';
 import type { RejectedSample } from '../contract/ports/telemetry-store.ts';
 import type { Refusal } from './decode.ts';
 
@@ -53,7 +53,7 @@ export function quarantineEntry(record: QuarantineRecord, model: string): LogEnt
 }
 
 /** Of a sample that passed our door but that the store will never take. `entry` = its message in the log. */
-export function refusedSampleRecord(rejected: RejectedSample, entry: LogEntry | undefined): QuarantineRecord {
+export function refusedSampleRecord(rejected: RejectedSample, entry: LoggedEntry | undefined): QuarantineRecord {
   const { sample, reason } = rejected;
   return {
     tenant: sample.tenant,
@@ -66,12 +66,13 @@ export function refusedSampleRecord(rejected: RejectedSample, entry: LogEntry | 
     excerpt: excerptOf(`${reason}: ${partText(sample.signals)}`),
     boot: sample.boot,
     seq: sample.seq,
+    ...(entry ? { source: sourceOf(entry, `s${sample.index}`) } : {}),
     samples: 1,
   };
 }
 
 /** Of a whole message that the store will never take, nobody can say why. */
-export function refusedEntryRecord(entry: LogEntry, words: string): QuarantineRecord {
+export function refusedEntryRecord(entry: LoggedEntry, words: string): QuarantineRecord {
   return {
     tenant: entry.tenant,
     device: entry.device,
@@ -81,8 +82,14 @@ export function refusedEntryRecord(entry: LogEntry, words: string): QuarantineRe
     receivedAt: entry.receivedAt,
     sha256: sha256Of(entry.body),
     excerpt: excerptOf(words),
+    source: sourceOf(entry, 'all'),
     samples: 0,
   };
+}
+
+/** Fixed width, so that it sorts as positions do. */
+function sourceOf({ position }: LoggedEntry, part: string): string {
+  return `${String(position).padStart(16, '0')}-${part}`;
 }
 
 /** A quarantine entry of the log, read back. */
@@ -97,6 +104,7 @@ export const quarantineRecordSchema = z.object({
   excerpt: z.string(),
   boot: z.string().optional(),
   seq: z.number().optional(),
+  source: z.string().max(64).optional(),
   samples: z.number(),
 });
 

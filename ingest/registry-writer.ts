@@ -145,8 +145,12 @@ function toRecord(entry: LoggedEntry): RegistryRecord | undefined {
   const ref = { tenant: entry.tenant, device: entry.device };
   switch (entry.kind) {
     case 'quarantine': {
-      const { boot, seq, ...rest } = parseBody(quarantineRecordSchema, entry);
-      const identity = { ...(boot === undefined ? {} : { boot }), ...(seq === undefined ? {} : { seq }) };
+      const { boot, seq, source, ...rest } = parseBody(quarantineRecordSchema, entry);
+      const identity = {
+        ...(boot === undefined ? {} : { boot }),
+        ...(seq === undefined ? {} : { seq }),
+        ...(source === undefined ? {} : { source }),
+      };
       return { kind: 'quarantine', position, record: { ...rest, ...identity } };
     }
     case 'birth':

@@ -130,12 +130,15 @@ class LogToStore implements StoreWriter {
   /**
    * The store knows best: it may have been restored from a backup. One that is ahead of the log belongs to another log;
    * it would take new entries for old ones, so nothing is written before somebody looks (see `minimumEnd` of the log).
+   * One that is ahead of our commit gets those batches again: it stores nothing twice, and says once more what it refused,
+   * in case a crash came between its commit and the quarantine.
    */
   async #resumeFrom(): Promise<Position> {
     const { log, store } = this.#needs;
     const from = await this.#watched(async () => {
-      const stored = (await store.storedPosition()) ?? log.committed(STORE_CONSUMER);
-      if (stored <= log.end()) return stored;
+      const committed = log.committed(STORE_CONSUMER);
+      const stored = (await store.storedPosition()) ?? committed;
+      if (stored <= log.end()) return store.writeEntries ? Math.min(stored, committed) : stored;
       throw new AppError('LOG_CORRUPT', `the store holds up to ${stored}, the log ends at ${log.end()}`);
     });
     this.#advance(from);

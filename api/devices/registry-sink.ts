@@ -129,7 +129,7 @@ async function storeQuarantine(tx: Transaction, records: readonly Kind<'quaranti
     return {
       tenant: record.tenant,
       // Fixed width, so that ids sort as positions do.
-      id: String(position).padStart(16, '0') + (before === 0 ? '' : `-${before}`),
+      id: record.source ?? String(position).padStart(16, '0') + (before === 0 ? '' : `-${before}`),
       device: record.device,
       reason: record.reason,
       at: record.at,

@@ -17,6 +17,8 @@ export interface QuarantineRecord extends DeviceRef {
   readonly excerpt: string;
   readonly boot?: string;
   readonly seq?: number;
+  /** Names the refusal where it can be found again after a crash, so that it is kept once; else its log position does. */
+  readonly source?: string;
   /** Samples refused by this record; 0 when the whole message was not readable. */
   readonly samples: number;
 }

@@ -72,8 +72,12 @@ export class EmbeddedDatabase implements WorkerOperations {
   writeEntries(pack: EntryPack, position: Position): Promise<readonly RejectedSample[]> {
     return this.#inTurn(async () => {
       const { position: stored } = await this.#opened();
-      const fresh = unpackEntries(pack).filter((entry) => entry.position > stored);
-      return this.#store(fresh.map(decodeTelemetryEntry), position);
+      const entries = unpackEntries(pack);
+      const fresh = entries.filter((entry) => entry.position > stored);
+      // What is stored already is only planned: its refusals are the same, in case they were lost the last time.
+      const old = entries.filter((entry) => entry.position <= stored).map(decodeTelemetryEntry);
+      const refusedBefore = old.length > 0 ? this.#kinds.plan(old).rejected : [];
+      return [...refusedBefore, ...(await this.#store(fresh.map(decodeTelemetryEntry), position))];
     });
   }
 

@@ -97,6 +97,25 @@ describe('embedded store', () => {
     expect(await store.storedPosition()).toBe(8);
   });
 
+  it('tells the refusals of entries that it was given before again', async () => {
+    const store = await openStore();
+    const entry = (position: number, value: unknown): LoggedEntry => ({
+      kind: 'telemetry',
+      tenant: 'acme',
+      device: 'd',
+      model: 'toaster',
+      receivedAt: BASE_TIME_MS + 9,
+      position,
+      body: Buffer.from(JSON.stringify({ boot: 'b', seq: position, t: BASE_TIME_MS, s: [[0, { crumbs: value }]] })),
+    });
+    const entries = [entry(100, 1), entry(200, 'text'), entry(300, 3)];
+    const first = await store.writeEntries(entries.slice(0, 2), 200);
+    expect(first.map(({ sample }) => sample.seq)).toEqual([200]);
+    expect(await store.writeEntries(entries, 300)).toEqual(first);
+    expect(await store.writeEntries(entries, 300)).toEqual(first);
+    expect((await exported(store, { device: 'd', model: 'toaster' })).map(({ seq }) => seq)).toEqual([100, 300]);
+  });
+
   it('decodes log entries itself, leaves the caller its buffers and skips what is stored', async () => {
     const store = await openStore();
     const entry = (position: number, seq: number, kind: LoggedEntry['kind'] = 'telemetry'): LoggedEntry => ({

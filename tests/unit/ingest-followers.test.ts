@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { AppError } from '../../contract/kernel/errors.ts';
 import type { RegistryRecord } from '../../contract/ports/registry.ts';
 import type { LoggedEntry, Position } from '../../contract/ports/telemetry-log.ts';
@@ -157,6 +157,30 @@ describe('store writer', () => {
     const writer = await startWriter(store);
     await writer.passed(last);
     expect(store.seqs).toEqual([2]);
+  });
+
+  it('asks a store that is ahead of the commit again what it refused, under the same name', async () => {
+    const refusing = (): TelemetryWriter => ({
+      write: async () => [],
+      writeEntries: async (entries) =>
+        entries
+          .map(decodeTelemetryEntry)
+          .flatMap(({ identity, receivedAt, samples }) =>
+            samples.map((sample) => ({ sample: { ...identity, ...sample, receivedAt }, reason: 'no' })),
+          ),
+      storedPosition: async () => segmentLog.log.end(),
+    });
+    const last = await append(1);
+    for (let start = 1; start <= 2; start++) {
+      const writer = await startWriter(refusing(), { commitEveryMs: 60_000 });
+      await waitFor('the refusal', async () => (await quarantined()).length === start);
+      // As after a kill between the quarantine and the commit.
+      if (start === 1) vi.spyOn(segmentLog.log, 'commit').mockRejectedValueOnce(new Error('killed'));
+      await writer.stop();
+    }
+    const sources = (await quarantined()).map((record) => record.source);
+    const source = `${String(last).padStart(16, '0')}-s0`;
+    expect(sources).toEqual([source, source]);
   });
 
   it('begins where it committed when the store does not know', async () => {
