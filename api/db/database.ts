@@ -101,6 +101,8 @@ export function openDatabase(
       });
       // A lost idle connection is replaced by the next query; without a listener it would end the process.
       pool.on('error', (error) => deps.logger.warn({ error: error.message }, 'a SQL connection was lost'));
+      // The same for one that is lost between two statements of a transaction: the next statement fails and tells.
+      pool.on('connect', (client) => client.on('error', () => undefined));
       orm = drizzle(pool, { schema });
       await this.ping();
     },

@@ -1,4 +1,5 @@
 /** What the doctor sees on the disk: the data directory, its lock, keys, logs, databases and models. Nothing is changed. */
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { accessSync, constants, existsSync, readdirSync, readFileSync, type Stats, statSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -14,6 +15,7 @@ const MIB = 1024 * 1024;
 const OTHERS_MAY = 0o077;
 /** Newest file times may be a little ahead: network file systems have clocks of their own. */
 const CLOCK_TOLERANCE_MS = 5 * 60_000;
+const RENEW_BEFORE_MS = 14 * 24 * 3_600_000;
 /** Nobody runs this before it was written. */
 const EARLIEST_NOW_MS = Date.UTC(2026, 0, 1);
 const LATEST_NOW_MS = Date.UTC(2100, 0, 1);
@@ -39,6 +41,7 @@ export async function checkFiles(config: Config, holder: number | undefined, now
       );
     findings.push(...checkEmbedded(config));
   }
+  findings.push(...(await checkCertificate(config, now)));
   findings.push(...(await checkModels(config)), checkClock(newestChange(config.dataDir), now));
   return findings;
 }
@@ -129,6 +132,25 @@ async function checkModels({ prognosisModels }: Config): Promise<Finding[]> {
     );
   }
   return findings;
+}
+
+/** The certificate of the TLS port: its own, in time, and its key closed to others. */
+async function checkCertificate({ mqttsCertFile, mqttsKeyFile }: Config, now: number): Promise<Finding[]> {
+  const check = 'TLS certificate';
+  if (mqttsCertFile === undefined || mqttsKeyFile === undefined) return [];
+  return examined(check, 'Name a readable certificate and its key (PEM).', async () => {
+    const certificate = new X509Certificate(readFileSync(mqttsCertFile));
+    const until = Date.parse(certificate.validTo);
+    const detail = `${mqttsCertFile}, until ${new Date(until).toISOString()}`;
+    if (!certificate.checkPrivateKey(createPrivateKey(readFileSync(mqttsKeyFile))))
+      return [fail(check, `${mqttsKeyFile} is not the key of ${mqttsCertFile}`, 'Name the key that belongs to it.')];
+    if ((statSync(mqttsKeyFile).mode & 0o007) !== 0)
+      return [fail(check, `others may read ${mqttsKeyFile}`, `chmod o= ${mqttsKeyFile}, and think of it as known.`)];
+    if (until < now || Date.parse(certificate.validFrom) > now)
+      return [fail(check, `${detail}: not valid now`, 'Renew it: devices refuse it.')];
+    if (until < now + RENEW_BEFORE_MS) return [warn(check, detail, 'Renew it soon.')];
+    return [ok(check, detail)];
+  });
 }
 
 /** A clock that went back would refuse good samples as coming from the future. */

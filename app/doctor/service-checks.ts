@@ -43,12 +43,16 @@ export async function checkServices(
   return findings;
 }
 
-async function checkPorts({ bind, httpPort, mqttPort }: Config): Promise<Finding[]> {
-  const findings: Finding[] = [];
-  for (const [name, port] of [
+async function checkPorts({ bind, httpPort, mqttPort, mqttPlain, mqttsPort, wsPort }: Config): Promise<Finding[]> {
+  const ports: [name: string, port: number | undefined][] = [
     ['HTTP', httpPort],
-    ['MQTT', mqttPort],
-  ] as const) {
+    ['MQTT', mqttPlain ? mqttPort : undefined],
+    ['MQTT over TLS', mqttsPort],
+    ['WebSocket', wsPort],
+  ];
+  const findings: Finding[] = [];
+  for (const [name, port] of ports) {
+    if (port === undefined) continue;
     const problem = await canListen(bind, port);
     const check = `${name} port`;
     findings.push(
@@ -145,12 +149,13 @@ async function checkInflux(config: Config, tools: DoctorTools): Promise<Finding[
   return [ok('store', `InfluxDB answers at ${new URL(config.influxUrl ?? '').origin}`)];
 }
 
-/** Until there is TLS, whoever can read the network can read secrets of devices and users. */
-function checkExposure({ bind }: Config): Finding {
+/** Whoever can read the network can read secrets of devices and users that travel without TLS. */
+function checkExposure({ bind, mqttPlain, wsPort }: Config): Finding {
   if (LOOPBACK.test(bind)) return ok('exposure', `${bind}: this machine only`);
+  const open = ['HTTP', ...(mqttPlain ? ['MQTT'] : []), ...(wsPort === undefined ? [] : ['WebSocket'])].join(', ');
   return warn(
     'exposure',
-    `${bind}: MQTT and HTTP are open to the network without TLS, secrets travel readable`,
-    'Bind to 127.0.0.1 and put a TLS proxy in front, or keep the network closed.',
+    `${bind}: open to the network without TLS: ${open}; secrets travel readable`,
+    'Put a TLS proxy before HTTP, or bind to 127.0.0.1; for devices PRESAGE_MQTTS_PORT and PRESAGE_MQTT_PLAIN=false.',
   );
 }

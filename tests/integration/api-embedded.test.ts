@@ -58,7 +58,12 @@ describe('the embedded database', () => {
     const database = await open();
     await database.withOwner((client) => client.query('CREATE TABLE survivors AS SELECT 1 AS n'));
     const [url, pid] = [database.url(), serverPid()];
-    process.kill(pid, 'SIGKILL');
+    // In the middle of somebody's transaction: its connection ends between two statements.
+    await database.withOwner(async (client) => {
+      const ended = new Promise<void>((resolve) => client.once('end', () => resolve()));
+      process.kill(pid, 'SIGKILL');
+      await ended;
+    });
     await waitFor('the next server', () =>
       database.ping().then(
         () => serverPid() !== pid,

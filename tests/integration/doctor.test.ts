@@ -68,7 +68,7 @@ describe('presage doctor', () => {
   it('says in words what is wrong, for people', async () => {
     const result = await runCli(['doctor', '--data-dir', data(), '--bind', '0.0.0.0', '--http-port', '0']);
     expect(result.stdout).toMatch(/^warn {2}exposure .*without TLS/m);
-    expect(result.stdout).toMatch(/^ +→ Bind to 127\.0\.0\.1/m);
+    expect(result.stdout).toMatch(/^ +→ Put a TLS proxy/m);
   });
 
   it('finds keys that others may read', async () => {
@@ -121,6 +121,13 @@ describe('presage doctor', () => {
     expect((await examine('--prognosis-models', `turbofan=${model}`)).notWell).toEqual([
       'fail: prognosis model turbofan',
     ]);
+  });
+
+  it('finds a certificate that cannot be read', async () => {
+    const file = join(server.directory, 'server.pem');
+    writeFileSync(file, 'not a certificate');
+    const flags = ['--mqtts-port', '0', '--mqtts-cert-file', file, '--mqtts-key-file', file];
+    expect((await examine(...flags)).notWell).toEqual(['fail: TLS certificate']);
   });
 
   it.runIf(postgres)('asks a PostgreSQL of yours, and finds one that is not there', async () => {

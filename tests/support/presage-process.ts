@@ -87,6 +87,7 @@ export async function startPresage(options: ProcessOptions): Promise<PresageProc
     output: () => last.output,
     async kill() {
       if (!running) return;
+      mustLive(running);
       const exited = once(running.child, 'exit');
       running.child.kill('SIGKILL');
       await exited;
@@ -98,6 +99,11 @@ export async function startPresage(options: ProcessOptions): Promise<PresageProc
     },
     async stop() {
       if (!running) return null;
+      if (hasEnded(running)) {
+        const ended = running.child.exitCode;
+        running = undefined;
+        return ended;
+      }
       const exited = once(running.child, 'exit');
       running.child.kill('SIGTERM');
       const [code] = (await exited) as [number | null];
@@ -123,6 +129,15 @@ interface Running {
   readonly startMs: number;
   readonly output: string[];
   log(): string;
+}
+
+function hasEnded({ child }: Running): boolean {
+  return child.exitCode !== null || child.signalCode !== null;
+}
+
+/** Whoever kills a server that ended before would wait for ever, and never learn of the bug that ended it. */
+function mustLive(running: Running): void {
+  if (hasEnded(running)) throw new Error(`presage had ended by itself (${running.child.exitCode}):\n${running.log()}`);
 }
 
 async function spawnPresage(env: NodeJS.ProcessEnv): Promise<Running> {
