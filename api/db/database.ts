@@ -100,7 +100,10 @@ export function openDatabase(
         application_name: 'presage',
       });
       // A lost idle connection is replaced by the next query; without a listener it would end the process.
-      pool.on('error', (error) => deps.logger.warn({ error: error.message }, 'a SQL connection was lost'));
+      pool.on('error', (error) => {
+        // While we stop, a connection may still be on its way out when the server goes: that is no loss.
+        if (pool) deps.logger.warn({ error: error.message }, 'a SQL connection was lost');
+      });
       // The same for one that is lost between two statements of a transaction: the next statement fails and tells.
       pool.on('connect', (client) => client.on('error', () => undefined));
       orm = drizzle(pool, { schema });
