@@ -58,10 +58,12 @@ export function alertFindingOf(facts: AlertFacts): AlertFinding {
 function evidenceOf(facts: AlertFacts): Evidence {
   const { state, plan, surprise, episode } = facts;
   const because = contributions(facts);
-  const prediction = episode.prediction ?? undefined;
-  const byPrediction = surprise < plan.threshold && prediction !== undefined && episode.due > 0;
+  const usable = episode.prediction ?? undefined;
+  // Whoever reads the evidence is told why remaining life is unknown rather than nothing.
+  const prediction = usable ?? episode.unestimated ?? undefined;
+  const byPrediction = surprise < plan.threshold && usable !== undefined && episode.due > 0;
   return {
-    detector: byPrediction ? prediction.method : detectorOf(state, because[0]?.signal),
+    detector: byPrediction ? usable.method : detectorOf(state, because[0]?.signal),
     score: scoreOf(surprise),
     threshold: scoreOf(plan.threshold),
     because,

@@ -61,6 +61,8 @@ export interface EpisodeState {
   /** The newest prediction that could estimate, and how many could not since. */
   prediction: Prediction | null;
   unusable: number;
+  /** The newest prediction when it could not estimate: it says why. Absent in states of older versions. */
+  unestimated?: Prediction | null;
 }
 
 export type EpisodeEvent =
@@ -105,6 +107,7 @@ function takePrediction(state: EpisodeState, input: EpisodeInput, policy: AlertP
   if (!prediction) return;
   if (!prediction.remainingLife) {
     // One hole takes nothing back; a model that has lost its trend for good (after a repair) does.
+    state.unestimated = prediction;
     state.unusable++;
     if (state.unusable < policy.foreseenPredictions) return;
     state.due = 0;
@@ -112,6 +115,7 @@ function takePrediction(state: EpisodeState, input: EpisodeInput, policy: AlertP
     return;
   }
   state.unusable = 0;
+  state.unestimated = null;
   state.prediction = prediction;
   if (!isDue(prediction.remainingLife, policy)) {
     state.due = 0;

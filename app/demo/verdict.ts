@@ -1,6 +1,6 @@
 /** Judges a demo run against the simulator's ground truth. Pure. */
 
-import type { Alert, Ticket, WebhookBody } from '../../contract/http/resources.ts';
+import type { Alert, EvidenceSnapshot, Ticket, WebhookBody } from '../../contract/http/resources.ts';
 import { DAY_MS } from '../../contract/kernel/time.ts';
 import type { GroundTruth } from '../../device-sim/simulated-device.ts';
 
@@ -88,7 +88,14 @@ function outcomeOf(truth: GroundTruth, facts: RunFacts): StoryOutcome {
     tickets: own.length,
     leadMs: first && truth.failsAt !== undefined ? truth.failsAt - first.observedAt : undefined,
     causeNamed: first?.evidence?.evidence.likelyCauses[0]?.faultKey === truth.faultKey,
-    evidenceComplete: first?.evidence?.complete === true && first.evidence.series.length > 0,
+    evidenceComplete: first?.evidence !== undefined && isComplete(first.evidence),
     webhookReceived: facts.webhooks.some((body) => body.data.ticket.key === first?.key),
   };
+}
+
+/** Signals pinned, causes named, and remaining life or the reason why it cannot be estimated. */
+function isComplete({ complete, series, evidence }: EvidenceSnapshot): boolean {
+  const { prediction, likelyCauses } = evidence;
+  const lifeTold = prediction?.remainingLife !== undefined || prediction?.reason !== undefined;
+  return complete && series.length > 0 && likelyCauses.length > 0 && lifeTold;
 }

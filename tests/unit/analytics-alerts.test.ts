@@ -82,6 +82,18 @@ describe('an alert episode', () => {
     expect(raised({ ...due, plausible: false })).toEqual(['alertRaised']);
   });
 
+  it('keeps why remaining life cannot be estimated until it can', () => {
+    const { remainingLife: _, ...rest } = prediction(10, 5);
+    const none: Prediction = { ...rest, reason: 'no trend towards the limit' };
+    const state = initEpisode();
+    const step = (one: Step, i: number) => stepEpisode(state, inputOf(one, i), policy, 'major', () => 'id');
+    step({ surprise: 0, prediction: none }, 0);
+    step({ surprise: 0 }, 1);
+    expect(state.unestimated?.reason).toBe('no trend towards the limit');
+    step({ surprise: 0, prediction: prediction(200, 100) }, 2);
+    expect(state.unestimated).toBeNull();
+  });
+
   it('is not raised by two samples, nor by a surprise that only comes near', () => {
     expect(run([...repeat(2, { surprise: 9 }), ...repeat(5, { surprise: 0 }), ...repeat(2, { surprise: 9 })])).toEqual(
       [],
