@@ -68,12 +68,18 @@ export function formatChance({ score, threshold }) {
   const alarm = `an alarm is raised from 1 in ${oneIn(threshold)}.`;
   if (score < threshold)
     return `Raised by its prediction; this sample alone is not odd enough (${alarm.slice(0, -1)}).`;
-  return `A healthy device shows this in 1 of ${oneIn(score)} samples; ${alarm}`;
+  return `A healthy device shows this in ${rarity(score)} samples; ${alarm}`;
 }
 
+/** Tails are not known beyond a million: a longer number would claim more than anybody measured. */
+const RAREST = 1_000_000;
+
 function oneIn(score) {
-  const samples = 1 / Math.max(1 - score, 1e-12);
-  return samples >= 1e6 ? `${formatNumber(samples / 1e6)} million` : formatNumber(Math.round(samples));
+  return formatNumber(Math.round(1 / Math.max(1 - score, 1 / RAREST)));
+}
+
+function rarity(score) {
+  return 1 - score < 1 / RAREST ? `fewer than 1 of ${formatNumber(RAREST)}` : `1 of ${oneIn(score)}`;
 }
 
 /** `remote_diagnosis` → `remote diagnosis`, `evaporatorFan` → `evaporator fan`. */
