@@ -16,6 +16,8 @@ export interface Connection {
   /** What its certificate says, which has been checked. */
   peer: PeerIdentity | undefined;
   onLogin: (() => void) | undefined;
+  /** User name, when it is an integration's: such a connection never has `ref`, `device`, `rules` and `budget`. */
+  integration: string | undefined;
   /** What the CONNECT said, until it is decided: it holds the secret. */
   verdict: LoginVerdict | undefined;
   /** Who it claims to be, from the CONNECT on. */
@@ -46,6 +48,7 @@ export function newConnection(stream: Duplex, remoteAddress: string): Connection
     remoteAddress,
     peer: undefined,
     onLogin: undefined,
+    integration: undefined,
     verdict: undefined,
     ref: undefined,
     device: undefined,

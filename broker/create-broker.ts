@@ -5,10 +5,10 @@
  */
 import type { Duplex } from 'node:stream';
 import { Aedes, type Client } from 'aedes';
-import type { Packet } from 'mqtt-packet';
+import type { IConnectPacket, Packet } from 'mqtt-packet';
 import { AppError, type ErrorCode, errorText } from '../contract/kernel/errors.ts';
-import { clientIdOf, type DeviceRef } from '../contract/kernel/ids.ts';
-import type { DeliverPublish, DeviceDirectory } from '../contract/ports/broker.ts';
+import { clientIdOf, type DeviceRef, type IntegrationRef, userNameOf } from '../contract/kernel/ids.ts';
+import type { DeliverPublish, DeviceDirectory, IntegrationDirectory } from '../contract/ports/broker.ts';
 import type { Clock, Logger, Metrics, Service } from '../contract/ports/services.ts';
 import { asAppError, reasonOf, refusalOf } from './aedes-errors.ts';
 import { tryBook } from './bucket.ts';
@@ -18,6 +18,8 @@ import { createDoorLog } from './door-log.ts';
 import { createDownlink, type PublishTo } from './downlink.ts';
 import { guardParser, type PacketParser } from './guard-parser.ts';
 import { inspectPacket } from './inspect-packet.ts';
+import { createIntegrations, type Integrations } from './integrations/create-integrations.ts';
+import { DEFAULT_INTEGRATION_OPTIONS } from './integrations/options.ts';
 import { createAddressLimit, createDeviceLimits } from './limits.ts';
 import type { Door, Handover, Listener } from './listener.ts';
 import { type ConnectFields, judgeLogin, type Refused, refuse } from './login.ts';
@@ -37,6 +39,8 @@ import { createWebSocketListener } from './websocket-listener.ts';
 
 export interface BrokerNeeds {
   readonly directory: Pick<DeviceDirectory, 'authenticate' | 'identify' | 'peek'>;
+  /** Who may read along; absent = no integration gets in. */
+  readonly integrations?: IntegrationDirectory;
   /** Calls back when the publish is durable. An error closes the connection without a PUBACK: the device resends. */
   readonly deliver: DeliverPublish;
   readonly clock: Clock;
@@ -61,6 +65,7 @@ export interface BrokerStats {
   /** Publishes that had to wait because of a limit. */
   readonly throttled: number;
   readonly logLinesSuppressed: number;
+  readonly integrations: ReturnType<Integrations['stats']>;
 }
 
 export interface Broker extends Service {
@@ -73,6 +78,8 @@ export interface Broker extends Service {
   onPresence(listener: PresenceListener): () => void;
   /** Closes every connection of a device, also one that is logging in. Returns how many. */
   disconnect(ref: DeviceRef): number;
+  /** Closes every connection of an integration, also one that is logging in, and forgets its sessions. Returns how many. */
+  disconnectIntegration(ref: IntegrationRef): number;
   /**
    * Sends a message to a device with QoS 1 at most. Nothing waits for an absent device unless it is retained.
    * @throws AppError PAYLOAD_TOO_LARGE, or REQUEST_NOT_ALLOWED when the channel is never retained
@@ -88,7 +95,7 @@ export interface Broker extends Service {
 const CLOSE_GRACE_MS = 500;
 
 /** Private parts of Aedes' client that we use; guard-parser.ts checks that they are there. */
-type ClientInternals = Client & { readonly _parser: PacketParser };
+type ClientInternals = Client & { readonly _parser: PacketParser; readonly _nextBatch: () => void };
 
 /** For limits: a wall clock that is set must not open or close the door. */
 const monotonicMs = (): number => performance.now();
@@ -130,6 +137,10 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
   /** Every open stream. */
   const connections = new Set<Connection>();
   const connectionOf = new WeakMap<Client, Connection>();
+  const integrations = createIntegrations(
+    { directory: needs.integrations, retained, door, metrics },
+    { ...DEFAULT_INTEGRATION_OPTIONS, drainTimeoutMs: options.drainTimeoutMs, ...options.integrations },
+  );
   let stopping = false;
   let stopped: Promise<void> | undefined;
 
@@ -147,6 +158,10 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
         (error) => done(error, false),
         () => {
           const connection = known(client);
+          if (integrations.claims(packet)) {
+            divert(client as ClientInternals, connection, packet);
+            return;
+          }
           connection.gate?.hold();
           const verdict = judgeLogin(packet as ConnectFields, options, connection.peer);
           connection.verdict = verdict;
@@ -210,8 +225,14 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
   const addresses = createAddressLimit(options.maxConnectionsPerAddress);
   const controlPace = { perSecond: options.controlPacketsPerS, burst: options.controlPacketsBurst };
   const pacer = createPacer(limits, monotonicMs, { waits: traffic.throttled, floods: closeFlood });
-  const uplink = createUplink({ directory, deliver, clock, door, traffic, pacer });
+  const uplink = createUplink({ directory, deliver, clock, door, traffic, pacer, readAlong: integrations.offer });
   const publishTo = createDownlink({ aedes, bus, presence, retained }, options);
+
+  /** Aedes never gets an answer about an integration: it reads no further, and only closes with the stream. */
+  function divert(client: ClientInternals, connection: Connection, connect: IConnectPacket): void {
+    client.conn.removeListener('readable', client._nextBatch);
+    integrations.serve({ connection, parser: client._parser, connect });
+  }
 
   function known(client: Client): Connection {
     const connection = connectionOf.get(client);
@@ -297,6 +318,8 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
   /** Counts what is not a publish. Answers cannot be held back as with publishes, so too many end the connection. */
   function countControl(connection: Connection, packet: Packet): void {
     if (packet.cmd === 'publish' || packet.cmd === 'puback') return;
+    // Of QoS 2, which only they have: as many as there are publishes.
+    if (connection.integration !== undefined && packet.cmd.startsWith('pub')) return;
     if (tryBook(connection.controls, controlPace, monotonicMs(), costOf(packet))) return;
     throw new AppError('MQTT_RATE', `more than ${controlPace.perSecond} control packets or filters a second`);
   }
@@ -367,9 +390,17 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
     return own.length;
   }
 
+  function disconnectIntegration(ref: IntegrationRef): number {
+    const own = [...connections].filter((connection) => connection.integration === userNameOf(ref));
+    for (const connection of own) connection.stream.destroy();
+    integrations.forget(ref);
+    return own.length;
+  }
+
   async function stop(): Promise<void> {
     for (const listener of listeners) listener.stop();
     stopping = true;
+    integrations.stop();
     // What waits for its turn was not acknowledged and is sent again.
     for (const connection of connections) pacer.drop(connection);
     const left = await traffic.idle(options.stopTimeoutMs);
@@ -392,6 +423,7 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
   return {
     async start() {
       traffic.start();
+      integrations.start();
       await aedes.listen();
       try {
         for (const listener of listeners) ports[listener.name] = await listener.start(entrance);
@@ -410,10 +442,12 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
       logLinesSuppressed: door.stats().suppressed,
       retained: retained.size(),
       retainedBytes: retained.bytes(),
+      integrations: integrations.stats(),
     }),
     connections: presence.connections,
     onPresence: presence.subscribe,
     disconnect,
+    disconnectIntegration,
     publishTo,
     async reloadCertificates() {
       for (const listener of listeners) await listener.reload?.();

@@ -55,7 +55,8 @@ export function createDoorLog(
 }
 
 function whoOf(connection: Connection): object {
-  const { ref, remoteAddress } = connection;
+  const { ref, integration, remoteAddress } = connection;
+  if (integration !== undefined) return { integration, remoteAddress };
   return ref ? { clientId: clientIdOf(ref), remoteAddress } : { remoteAddress };
 }
 

@@ -16,6 +16,7 @@ export interface PacketParser {
   _parseLength(): boolean;
   parse(bytes: Buffer): number;
   prependListener(event: 'packet', listener: (packet: Packet) => void): unknown;
+  removeAllListeners(event: 'packet'): unknown;
 }
 
 export interface ParserGuard {
@@ -35,6 +36,8 @@ export interface ParserGuard {
 export interface ParserGate {
   hold(): void;
   release(): void;
+  /** From the next packet on, packets go there and no longer to Aedes. */
+  divert(to: (packet: Packet) => void): void;
 }
 
 /** @throws AppError INTERNAL when the parser is not the one we know */
@@ -62,6 +65,13 @@ export function guardParser(parser: PacketParser, guard: ParserGuard): ParserGat
     }
   };
   return {
+    divert(to) {
+      parser.removeAllListeners('packet');
+      parser.prependListener('packet', (packet) => {
+        guard.onPacket(packet);
+        to(packet);
+      });
+    },
     hold() {
       held ??= [];
     },

@@ -1,5 +1,6 @@
 /** Limits of the broker. Each has a unit, a default and the reason for it; `docs/broker.md` shows them to users. */
 
+import type { IntegrationOptions } from './integrations/options.ts';
 import type { ListenAddress } from './listener.ts';
 import type { TlsOptions } from './tls-listener.ts';
 
@@ -14,6 +15,8 @@ export interface BrokerOptions {
   readonly tls?: TlsOptions;
   /** MQTT over WebSocket, without TLS of its own. */
   readonly webSocket?: ListenAddress;
+  /** Limits of integrations that differ from DEFAULT_INTEGRATION_OPTIONS. */
+  readonly integrations?: Partial<IntegrationOptions>;
   /** Open sockets, before and after login. About 20 KB each. */
   readonly maxConnections: number;
   /** Of these, from one address (IPv6: one /64). A quarter: a whole site behind one router, but not everything. */

@@ -20,6 +20,8 @@ export interface RetainedStore {
   store(message: { topic: string; payload: Uint8Array | string; qos?: 0 | 1 | 2 | undefined }): Retention;
   /** Messages of these topics (no wildcards). */
   find(topics: readonly string[]): RetainedMessage[];
+  /** Messages whose topic passes: looks at all of them. */
+  filter(passes: (topic: string) => boolean): RetainedMessage[];
   size(): number;
   bytes(): number;
 }
@@ -66,6 +68,8 @@ export function createRetainedStore(
       return 'kept';
     },
     find: (topics) => topics.flatMap((topic) => downstream.get(topic) ?? upstream.get(topic) ?? []),
+    filter: (passes) =>
+      [upstream, downstream].flatMap((kind) => [...kind.values()].filter(({ topic }) => passes(topic))),
     size,
     bytes: () => bytes,
   };

@@ -7,6 +7,7 @@ import type { UpstreamChannel } from '../contract/wire/topics.ts';
 import { asAppError } from './aedes-errors.ts';
 import type { Connection } from './connection.ts';
 import type { DoorLog } from './door-log.ts';
+import type { Integrations } from './integrations/create-integrations.ts';
 import type { Pacer } from './pacer.ts';
 import { judgePublish } from './topic-rules.ts';
 import type { Traffic } from './traffic.ts';
@@ -24,9 +25,11 @@ interface UplinkNeeds {
   readonly door: DoorLog;
   readonly traffic: Traffic;
   readonly pacer: Pick<Pacer, 'run'>;
+  /** Copies what is durable to whoever reads along; never waits for them. */
+  readonly readAlong: Integrations['offer'];
 }
 
-export function createUplink({ directory, deliver, clock, door, traffic, pacer }: UplinkNeeds): Uplink {
+export function createUplink({ directory, deliver, clock, door, traffic, pacer, readAlong }: UplinkNeeds): Uplink {
   return (connection, packet, answer) => {
     const { device, rules, budget } = connection;
     if (!device || !rules || !budget) {
@@ -59,6 +62,7 @@ export function createUplink({ directory, deliver, clock, door, traffic, pacer }
     const payload = typeof packet.payload === 'string' ? Buffer.from(packet.payload) : packet.payload;
     const settled = traffic.receive(channel, (error) => {
       if (error) door.refuse(connection, asAppError(error).code, `not delivered: ${errorText(error)}`);
+      else readAlong(device.tenant, packet.topic, payload, packet.qos);
       answer(error ? asAppError(error) : null);
     });
     try {

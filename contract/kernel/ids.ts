@@ -41,6 +41,28 @@ export function parseClientId(clientId: string): DeviceRef | undefined {
   return TENANT_PATTERN.test(tenant) && DEVICE_PATTERN.test(device) ? { tenant, device } : undefined;
 }
 
+/** Integration id within its tenant: `[a-z0-9-]{1,39}`. */
+export const INTEGRATION_PATTERN = /^[a-z0-9-]{1,39}$/;
+export const integrationId = z.string().regex(INTEGRATION_PATTERN, 'expected 1–39 of a-z 0-9 -');
+
+/** A program of a tenant that reads what its devices send: no device, and no user. */
+export interface IntegrationRef {
+  readonly tenant: string;
+  readonly integration: string;
+}
+
+/** MQTT user name of an integration. The slash keeps it apart from every device, whose name has a dot. */
+export function userNameOf(ref: IntegrationRef): string {
+  return `${ref.tenant}/${ref.integration}`;
+}
+
+/** The integration behind a user name, or `undefined` when it breaks the grammar. */
+export function parseUserName(userName: string): IntegrationRef | undefined {
+  const [tenant = '', integration = '', ...more] = userName.split('/');
+  if (more.length > 0 || !TENANT_PATTERN.test(tenant) || !INTEGRATION_PATTERN.test(integration)) return undefined;
+  return { tenant, integration };
+}
+
 export const PARTITION_COUNT = 64;
 
 /** Partition of a device, 0..63: FNV-1a over its client id, so that every process agrees without talking. */

@@ -1,5 +1,5 @@
 /** What the broker needs from the rest of the house, and what it tells it. */
-import type { DeviceRef } from '../kernel/ids.ts';
+import type { DeviceRef, IntegrationRef } from '../kernel/ids.ts';
 import type { UpstreamChannel } from '../wire/topics.ts';
 
 /** What is known about a device when it connects. */
@@ -18,6 +18,12 @@ export interface DeviceDirectory {
   peek(ref: DeviceRef): RegisteredDevice | undefined;
   /** Remembers the signals that a birth message declared, at once for `peek`. Storing them is the registry writer's work. */
   declare(ref: DeviceRef, signals: ReadonlyMap<string, 'number' | 'boolean' | 'text'>): void;
+}
+
+/** Who may read along: see docs/broker.md, "Integrations". */
+export interface IntegrationDirectory {
+  /** Whether the secret is right and the integration is not blocked; compares in constant time. */
+  admits(ref: IntegrationRef, secret: string): Promise<boolean>;
 }
 
 /** One publish of an authenticated device on one of its own topics. */

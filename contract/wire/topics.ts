@@ -42,3 +42,22 @@ export function parseTopic(topic: string): DeviceTopic | undefined {
 export function isUpstream(channel: string): channel is UpstreamChannel {
   return UPSTREAM.has(channel);
 }
+
+/** Channels that an integration may read. Log chunks and commands belong to diagnosis sessions and stay out. */
+export const READABLE_CHANNELS: ReadonlySet<string> = new Set([
+  'birth',
+  'state',
+  'telemetry',
+  'event',
+  'twin/reported',
+]);
+
+/** Begin of the topics of all devices of a tenant. */
+export function deviceTopicsOf(tenant: string): string {
+  return `${PREFIX}${tenant}/`;
+}
+
+/** Begin of the topics on which the integrations of a tenant may publish. Beside v1, so that no device id can meet it. */
+export function exchangeTopicsOf(tenant: string): string {
+  return `presage/x/${tenant}/`;
+}

@@ -3,8 +3,14 @@ import { type Duplex, duplexPair } from 'node:stream';
 import mqttPacket, { type IConnectPacket, type Packet } from 'mqtt-packet';
 import { type Broker, createBroker } from '../../broker/create-broker.ts';
 import type { BrokerOptions } from '../../broker/options.ts';
-import { clientIdOf, type DeviceRef } from '../../contract/kernel/ids.ts';
-import type { DeliverPublish, DeviceDirectory, InboundPublish, RegisteredDevice } from '../../contract/ports/broker.ts';
+import { clientIdOf, type DeviceRef, type IntegrationRef, userNameOf } from '../../contract/kernel/ids.ts';
+import type {
+  DeliverPublish,
+  DeviceDirectory,
+  InboundPublish,
+  IntegrationDirectory,
+  RegisteredDevice,
+} from '../../contract/ports/broker.ts';
 import type { Labels, Logger, Metrics } from '../../contract/ports/services.ts';
 
 /** How long a peer waits for what must come. */
@@ -26,6 +32,19 @@ export function fakeDirectory(devices: readonly DeviceRef[] = [FRIDGE, OTHER, ST
     declare: () => {},
   };
   return directory;
+}
+
+export const ERP: IntegrationRef = { tenant: 'acme', integration: 'erp' };
+export const DASHBOARD: IntegrationRef = { tenant: 'acme', integration: 'dashboard' };
+/** Of another tenant. */
+export const SPY: IntegrationRef = { tenant: 'umbrella', integration: 'erp' };
+
+export const integrationSecretOf = (ref: IntegrationRef): string => `secret of ${userNameOf(ref)}`;
+
+/** Knows the given integrations; secrets as `integrationSecretOf` says. */
+export function fakeIntegrations(known: readonly IntegrationRef[] = [ERP, DASHBOARD, SPY]): IntegrationDirectory {
+  const users = new Set(known.map(userNameOf));
+  return { admits: async (ref, secret) => users.has(userNameOf(ref)) && secret === integrationSecretOf(ref) };
 }
 
 function registered(ref: DeviceRef): RegisteredDevice {
@@ -59,6 +78,7 @@ export function recordingLogger() {
 
 export interface HarnessParts {
   readonly directory?: Pick<DeviceDirectory, 'authenticate' | 'identify' | 'peek'>;
+  readonly integrations?: IntegrationDirectory;
   readonly deliver?: DeliverPublish;
   readonly logger?: Logger;
   readonly metrics?: Metrics;
@@ -83,6 +103,7 @@ export async function startBroker(options: Partial<BrokerOptions> = {}, parts: H
   const broker = createBroker(
     {
       directory: parts.directory ?? fakeDirectory(),
+      integrations: parts.integrations ?? fakeIntegrations(),
       deliver:
         parts.deliver ??
         ((publish, done) => {
