@@ -27,6 +27,7 @@ import type { Clock, Logger, Metrics, Readiness, Service } from '../contract/por
 import type { Position } from '../contract/ports/telemetry-log.ts';
 import type { TelemetryReader } from '../contract/ports/telemetry-store.ts';
 import type { TelemetryMessage } from '../contract/wire/sample.ts';
+import type { KeyRing } from './accounts/key-ring.ts';
 import { createAccounts } from './accounts/principal.ts';
 import type { Database } from './db/database.ts';
 import { packageFolder } from './db/migrate.ts';
@@ -59,8 +60,10 @@ export interface ApiDeps {
   readonly database: Database;
   /** The broker's directory: told when a device was blocked, asked when a device renews its secret. */
   readonly directory: Pick<CachedDeviceDirectory, 'authenticate' | 'invalidate'>;
-  /** Key under which device secrets are hashed. */
-  readonly hmacKey: Buffer;
+  /** Under which device secrets are hashed. */
+  readonly hmacKeys: KeyRing;
+  /** Under which webhook secrets lie in the database. */
+  readonly webhookKeys: KeyRing;
   readonly reader: TelemetryReader;
   readonly findings: FindingsLog;
   /** Resolves when the telemetry store has everything up to the position. */
@@ -130,7 +133,7 @@ export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
   const presence = createPresence(database, { logger });
   const hub = createStreamHub(randomBytes(6).toString('hex'), metrics);
   const webhooks = createWebhookWorker(
-    { database, clock, logger, metrics },
+    { database, webhookKeys: deps.webhookKeys, clock, logger, metrics },
     { allowPrivate: options.webhookAllowPrivate ?? false },
   );
   const evidence = createEvidenceWorker({
@@ -180,7 +183,7 @@ export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
     hub,
     clock,
     metrics,
-    hmacKey: deps.hmacKey,
+    hmacKeys: deps.hmacKeys,
     connected: () => presence.connected(),
     directory: deps.directory,
     dataQuality: deps.dataQuality ?? (() => undefined),

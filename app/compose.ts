@@ -5,6 +5,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { type FirstDoor, openFirstDoor } from '../api/accounts/first-start.ts';
+import { singleKey } from '../api/accounts/key-ring.ts';
 import { createCheckpointStore } from '../api/checkpoints.ts';
 import { createApi } from '../api/create-api.ts';
 import { type Database, openDatabase } from '../api/db/database.ts';
@@ -26,8 +27,11 @@ import { createRetentionJob } from '../ingest/store/retention.ts';
 import { createStoreWriter } from '../ingest/store-writer.ts';
 import { createAnalyticsHost } from './analytics-host.ts';
 import { type AppRole, type Config, dataPaths, ROLES } from './config.ts';
+import { createControl } from './control.ts';
+import { createControlHandler } from './control-requests.ts';
 import { lockDataDir } from './data-lock.ts';
-import { loadKey } from './keys.ts';
+import { settleKeys } from './key-operations.ts';
+import { type KeyStore, openKeys } from './keys.ts';
 import { createMetrics } from './metrics.ts';
 import { createStore } from './store.ts';
 import { VERSION } from './version.ts';
@@ -98,12 +102,14 @@ export function composeSystem(config: Config, deps: ComposeDeps): System {
   async function startAll(): Promise<void> {
     const startedAt = performance.now();
     releaseLock = lockDataDir(config.dataDir);
-    const hmacKey = loadKey(paths.keys, 'device-secrets');
-    const [, door] = await Promise.all([begin('store', store), startDatabase(hmacKey)]);
+    const keys = openKeys(paths.keys);
+    const hmacKeys = keys.ring('device-secrets');
+    const webhookKeys = keys.ring('webhooks');
+    const [, door] = await Promise.all([begin('store', store), startDatabase(keys)]);
     const [telemetryLog, findingsLog] = await openLogs();
     const { log } = telemetryLog;
 
-    const directory = createDeviceDirectory(database, { hmacKey, clock });
+    const directory = createDeviceDirectory(database, { hmacKeys, clock });
     const storeWriter = createStoreWriter({ log, store, ...tools });
     const passed = (position: Position): Promise<void> => storeWriter.passed(position);
     const ingest = createIngest(
@@ -138,7 +144,8 @@ export function composeSystem(config: Config, deps: ComposeDeps): System {
       {
         database,
         directory,
-        hmacKey,
+        hmacKeys,
+        webhookKeys,
         reader: store,
         findings: findingsLog.log,
         storePassed: passed,
@@ -161,6 +168,7 @@ export function composeSystem(config: Config, deps: ComposeDeps): System {
     await begin('analytics', analytics);
     log.onDurable(() => analytics.grown());
     await begin('broker', broker);
+    await begin('control', createControl(paths.control, createControlHandler({ keys, database, logger }), logger));
     reloadCertificates = () => broker.reloadCertificates();
     firstDoor = door && { ...door, url: `${api.publicUrl()}/#link=${door.link}` };
     facts = {
@@ -170,11 +178,13 @@ export function composeSystem(config: Config, deps: ComposeDeps): System {
     };
   }
 
-  async function startDatabase(hmacKey: Buffer): Promise<FirstDoor | undefined> {
+  async function startDatabase(keys: KeyStore): Promise<FirstDoor | undefined> {
     await begin('database', database);
     await migrate(database);
-    if (config.seedFile) await applySeed(database, readSeed(config.seedFile), { hmacKey }, clock);
-    if (deps.seed) await applySeed(database, deps.seed, { hmacKey }, clock);
+    await settleKeys(keys, database, logger);
+    const rings = { hmacKeys: keys.ring('device-secrets'), webhookKeys: keys.ring('webhooks') };
+    if (config.seedFile) await applySeed(database, readSeed(config.seedFile), rings, clock);
+    if (deps.seed) await applySeed(database, deps.seed, rings, clock);
     return openFirstDoor(database, clock);
   }
 
@@ -282,7 +292,8 @@ export function describeApi(logger: Logger): Promise<object> {
   return createApi({
     database,
     directory: { authenticate: nothing, invalidate: nothing },
-    hmacKey: Buffer.alloc(0),
+    hmacKeys: singleKey(Buffer.alloc(0)),
+    webhookKeys: singleKey(Buffer.alloc(0)),
     reader,
     findings: log,
     storePassed: nothing,

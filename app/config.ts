@@ -280,6 +280,8 @@ function withoutPassword(value: unknown): unknown {
 export function dataPaths(dataDir: string) {
   return {
     keys: join(dataDir, 'keys'),
+    /** Where commands on this machine reach the running server. */
+    control: join(dataDir, 'run', 'control.sock'),
     postgres: join(dataDir, 'postgres'),
     telemetryLog: join(dataDir, 'log', 'telemetry'),
     findingsLog: join(dataDir, 'log', 'findings'),

@@ -2,7 +2,7 @@
  * One Presage per data directory. The lock file names its holder's pid and start time, so that a lock left behind by a
  * killed process is recognised and taken over, and a live holder is never robbed (a pid may have been given to another).
  */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { AppError } from '../contract/kernel/errors.ts';
@@ -11,12 +11,16 @@ const holder = z.object({ pid: z.number().int(), startedAt: z.string() });
 type Holder = z.infer<typeof holder>;
 
 /**
- * Makes the data directory, closed to others, and takes its lock. Returns how to give it back.
- * Run by root it must let the embedded PostgreSQL's own user pass through to its sub-folder.
+ * Makes the data directory, closed to others, and takes its lock. Returns how to give it back. From now on whatever this
+ * process makes is closed to others, also where a library makes it, and whatever umask we were started with.
  * @throws AppError DATA_DIR_LOCKED naming the holder
  */
 export function lockDataDir(dataDir: string): () => void {
-  mkdirSync(dataDir, { recursive: true, mode: process.getuid?.() === 0 ? 0o711 : 0o700 });
+  process.umask(0o077);
+  if (mkdirSync(dataDir, { recursive: true, mode: 0o700 }) !== undefined) {
+    // Run by root it must let the embedded PostgreSQL's own user pass through to its sub-folder.
+    chmodSync(dataDir, process.getuid?.() === 0 ? 0o711 : 0o700);
+  }
   return takeDataLock(join(dataDir, 'presage.lock'));
 }
 

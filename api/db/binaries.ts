@@ -3,7 +3,7 @@
  * symbolic links of its libraries (npm packages cannot hold links, and their install script may be switched off), and
  * their place, when the server's user cannot reach node_modules (a clone below /root): then they are copied.
  */
-import { cp, lstat, readFile, rename, rm, symlink } from 'node:fs/promises';
+import { chmod, cp, lstat, mkdir, readFile, rename, rm, symlink } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -89,6 +89,9 @@ async function copyInto(directory: string, root: string): Promise<string> {
   if (!complete) {
     const half = join(directory, `runtime-${process.pid}`);
     await rm(half, { recursive: true, force: true });
+    // The server's own user must pass through, however strict our umask is.
+    await mkdir(half);
+    await chmod(half, 0o711);
     await cp(root, join(half, 'native'), { recursive: true, verbatimSymlinks: true });
     await tryLink(join(half, 'native'));
     await rm(dirname(copy), { recursive: true, force: true });

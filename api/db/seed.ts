@@ -3,8 +3,10 @@ import { sql } from 'drizzle-orm';
 import { AppError } from '../../contract/kernel/errors.ts';
 import type { SeedFile } from '../../contract/kernel/seed.ts';
 import type { Clock } from '../../contract/ports/services.ts';
+import type { KeyRing } from '../accounts/key-ring.ts';
 import { hashDeviceSecret, hashToken } from '../accounts/secrets.ts';
 import { parsePolicy } from '../desk/policy.ts';
+import { sealWebhookSecret } from '../notify/webhook-secrets.ts';
 import type { Database, Transaction } from './database.ts';
 import { centres, devices, tenants, tokens, users } from './schema.ts';
 
@@ -14,8 +16,10 @@ type SeedTenant = SeedFile['tenants'][number];
 const CHUNK_ROWS = 1_000;
 
 export interface SeedKeys {
-  /** Key under which device secrets are hashed; the same as the device directory's. */
-  readonly hmacKey: Buffer;
+  /** Under which device secrets are hashed; the same as the device directory's. */
+  readonly hmacKeys: KeyRing;
+  /** Under which webhook secrets are sealed; the same as the API's. */
+  readonly webhookKeys: KeyRing;
 }
 
 /** @throws AppError CONFIG_INVALID when the seed contradicts itself (unknown centre, bad policy) */
@@ -23,7 +27,7 @@ export async function applySeed(database: Database, seed: SeedFile, keys: SeedKe
   for (const tenant of seed.tenants) checkTenant(tenant);
   await database.withSystem(async (tx) => {
     for (const tenant of seed.tenants) {
-      await applyTenant(tx, tenant, clock.now());
+      await applyTenant(tx, tenant, keys, clock.now());
       await applyUsers(tx, tenant, clock.now());
       await applyDevices(tx, tenant, keys, clock.now());
     }
@@ -46,7 +50,7 @@ function checkTenant(tenant: SeedTenant): void {
   parsePolicy(tenant.policy ?? {});
 }
 
-async function applyTenant(tx: Transaction, tenant: SeedTenant, now: number): Promise<void> {
+async function applyTenant(tx: Transaction, tenant: SeedTenant, keys: SeedKeys, now: number): Promise<void> {
   const values = { name: tenant.name, defaultCentre: defaultCentre(tenant), policy: tenant.policy ?? {} };
   await tx
     .insert(tenants)
@@ -57,7 +61,9 @@ async function applyTenant(tx: Transaction, tenant: SeedTenant, now: number): Pr
       name: centre.name,
       timeZone: centre.timeZone,
       webhookUrl: centre.webhook?.url ?? null,
-      webhookSecret: centre.webhook?.secret ?? null,
+      webhookSecret: centre.webhook
+        ? sealWebhookSecret(centre.webhook.secret, { tenant: tenant.id, centre: centre.id }, keys.webhookKeys)
+        : null,
     };
     await tx
       .insert(centres)
@@ -89,7 +95,7 @@ async function applyDevices(tx: Transaction, tenant: SeedTenant, keys: SeedKeys,
     model: device.model,
     serial: device.serial ?? null,
     centre: device.centre ?? defaultCentre(tenant),
-    secretHash: hashDeviceSecret(device.secret, keys.hmacKey),
+    secretHash: hashDeviceSecret(device.secret, keys.hmacKeys),
     createdAt: now,
   }));
   for (let start = 0; start < rows.length; start += CHUNK_ROWS) {

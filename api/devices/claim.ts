@@ -3,6 +3,7 @@ import { and, eq, ne, sql } from 'drizzle-orm';
 import type { ClaimRequest } from '../../contract/http/resources.ts';
 import { AppError } from '../../contract/kernel/errors.ts';
 import type { Clock } from '../../contract/ports/services.ts';
+import type { KeyRing } from '../accounts/key-ring.ts';
 import { hashDeviceSecret, hashToken, newSecret, sameHash } from '../accounts/secrets.ts';
 import type { Database, Transaction } from '../db/database.ts';
 import { devices, provisioning, tenants } from '../db/schema.ts';
@@ -21,11 +22,11 @@ type Rules = typeof provisioning.$inferSelect;
 export async function claimDevice(
   database: Database,
   request: ClaimRequest,
-  deps: { readonly clock: Clock; readonly hmacKey: Buffer },
+  deps: { readonly clock: Clock; readonly hmacKeys: KeyRing },
 ): Promise<string> {
   const secret = newSecret();
   const now = deps.clock.now();
-  const given = { secretHash: hashDeviceSecret(secret, deps.hmacKey), secretChangedAt: now, claim: 'given' as const };
+  const given = { secretHash: hashDeviceSecret(secret, deps.hmacKeys), secretChangedAt: now, claim: 'given' as const };
   await database.withSystem(async (tx) => {
     const rules = await requireClaim(tx, request, now);
     const ref = { tenant: request.tenant, device: request.device };

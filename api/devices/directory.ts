@@ -4,7 +4,8 @@ import { clientIdOf, type DeviceRef } from '../../contract/kernel/ids.ts';
 import { MINUTE_MS } from '../../contract/kernel/time.ts';
 import type { DeviceDirectory, RegisteredDevice } from '../../contract/ports/broker.ts';
 import type { Clock } from '../../contract/ports/services.ts';
-import { hashDeviceSecret, sameHash } from '../accounts/secrets.ts';
+import type { KeyRing } from '../accounts/key-ring.ts';
+import { checkDeviceSecret, hashDeviceSecret } from '../accounts/secrets.ts';
 import type { Database, Transaction } from '../db/database.ts';
 import { type DeclaredSignals, devices } from '../db/schema.ts';
 import { appendCustody, isDevice } from './custody.ts';
@@ -37,16 +38,23 @@ interface CachedDevice {
 /** Compared with when the device is unknown, so that the answer takes as long. */
 const NOBODY = Buffer.alloc(32);
 
-/** Device secrets are compared as HMAC-SHA-256 under `hmacKey`: a slow hash would make reconnect storms minutes long. */
+/** After a renewal that failed none is tried for so long: a database that is away must not slow every login. */
+const RENEW_PAUSE_MS = MINUTE_MS;
+
+/**
+ * Device secrets are compared as HMAC-SHA-256 under `hmacKeys`: a slow hash would make reconnect storms minutes long. A hash
+ * under an older key is replaced when its device logs in, the only moment at which the secret is known.
+ */
 export function createDeviceDirectory(
   database: Database,
-  deps: { hmacKey: Buffer; clock: Clock },
+  deps: { hmacKeys: KeyRing; clock: Clock },
   options: DirectoryOptions = {},
 ): CachedDeviceDirectory {
   const maxDevices = options.maxDevices ?? 100_000;
   const freshMs = options.freshMs ?? MINUTE_MS;
   /** by client id, least recently authenticated first */
   const cache = new Map<string, CachedDevice>();
+  let renewAgainAt = 0;
 
   function remember(key: string, entry: CachedDevice): void {
     cache.delete(key);
@@ -74,28 +82,50 @@ export function createDeviceDirectory(
   }
 
   /** First use of a new secret: from now on it is the only one. False when it was replaced meanwhile. */
-  async function settle(ref: DeviceRef, given: Buffer, entry: CachedDevice): Promise<boolean> {
+  async function settle(ref: DeviceRef, used: Buffer, secret: string, entry: CachedDevice): Promise<boolean> {
     const now = deps.clock.now();
-    const settled = await database.withSystem((tx) => settleSecret(tx, ref, given, now));
+    const renewed = hashDeviceSecret(secret, deps.hmacKeys);
+    const settled = await database.withSystem((tx) => settleSecret(tx, ref, { used, renewed }, now));
     if (!settled) {
       cache.delete(clientIdOf(ref));
       return false;
     }
-    const only = { secretHash: given, nextSecretHash: null, secretExpiresAt: null, isFresh: false };
+    const only = { secretHash: renewed, nextSecretHash: null, secretExpiresAt: null, isFresh: false };
     remember(clientIdOf(ref), { ...entry, ...only, readAt: now });
     return true;
   }
 
+  /** Best effort: the old hash is as good, and the next login tries again. */
+  async function renewHash(ref: DeviceRef, secret: string, entry: CachedDevice): Promise<void> {
+    if (deps.clock.now() < renewAgainAt) return;
+    const renewed = hashDeviceSecret(secret, deps.hmacKeys);
+    try {
+      const done = await database.withSystem((tx) =>
+        tx
+          .update(devices)
+          .set({ secretHash: renewed })
+          .where(and(isDevice(ref), eq(devices.secretHash, entry.secretHash)))
+          .returning({ id: devices.id }),
+      );
+      const key = clientIdOf(ref);
+      // Blocked or rotated meanwhile: what was learned since counts, not what we hold.
+      if (done.length > 0 && cache.get(key) === entry) cache.set(key, { ...entry, secretHash: renewed });
+    } catch {
+      renewAgainAt = deps.clock.now() + RENEW_PAUSE_MS;
+    }
+  }
+
   return {
     async authenticate(ref, secret) {
-      const given = hashDeviceSecret(secret, deps.hmacKey);
       const entry = await find(ref);
-      const isCurrent = sameHash(given, entry?.secretHash ?? NOBODY);
-      const isNext = sameHash(given, entry?.nextSecretHash ?? NOBODY);
+      const current = checkDeviceSecret(secret, entry?.secretHash ?? NOBODY, deps.hmacKeys);
+      const next = checkDeviceSecret(secret, entry?.nextSecretHash ?? NOBODY, deps.hmacKeys);
       if (!entry?.active) return undefined;
-      if (isNext) return (await settle(ref, given, entry)) ? entry.device : undefined;
-      if (!isCurrent || (entry.secretExpiresAt ?? Number.POSITIVE_INFINITY) <= deps.clock.now()) return undefined;
-      if (entry.isFresh && !(await settle(ref, given, entry))) return undefined;
+      if (next && entry.nextSecretHash)
+        return (await settle(ref, entry.nextSecretHash, secret, entry)) ? entry.device : undefined;
+      if (!current || (entry.secretExpiresAt ?? Number.POSITIVE_INFINITY) <= deps.clock.now()) return undefined;
+      if (entry.isFresh) return (await settle(ref, entry.secretHash, secret, entry)) ? entry.device : undefined;
+      if (current === 'older') await renewHash(ref, secret, entry);
       return entry.device;
     },
     async identify(ref) {
@@ -141,15 +171,20 @@ async function readDevice(database: Database, ref: DeviceRef, now: number): Prom
   };
 }
 
-async function settleSecret(tx: Transaction, ref: DeviceRef, given: Buffer, now: number): Promise<boolean> {
+async function settleSecret(
+  tx: Transaction,
+  ref: DeviceRef,
+  { used, renewed }: { readonly used: Buffer; readonly renewed: Buffer },
+  now: number,
+): Promise<boolean> {
   const settled = await tx
     .update(devices)
-    .set({ secretHash: given, nextSecretHash: null, secretExpiresAt: null, secretChangedAt: now, claim: null })
+    .set({ secretHash: renewed, nextSecretHash: null, secretExpiresAt: null, secretChangedAt: now, claim: null })
     .where(
       and(
         isDevice(ref),
         eq(devices.status, 'active'),
-        sql`(${devices.nextSecretHash} = ${given} OR ${devices.secretHash} = ${given})`,
+        sql`(${devices.nextSecretHash} = ${used} OR ${devices.secretHash} = ${used})`,
       ),
     )
     .returning({ id: devices.id });

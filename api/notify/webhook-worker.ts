@@ -8,14 +8,17 @@ import { errorText } from '../../contract/kernel/errors.ts';
 import { type RetryPolicy, retryDelayMs } from '../../contract/kernel/retry.ts';
 import { DAY_MS, HOUR_MS } from '../../contract/kernel/time.ts';
 import type { Clock, Logger, Metrics } from '../../contract/ports/services.ts';
+import type { KeyRing } from '../accounts/key-ring.ts';
 import type { Database } from '../db/database.ts';
 import { centres, deliveries, outbox, tickets } from '../db/schema.ts';
 import { createPollingWorker, type PollingWorker } from '../polling-worker.ts';
 import { appendTicketEvent, SYSTEM_ACTOR } from '../tickets/ticket-events.ts';
 import { type DeliveryOutcome, type OutboundRules, postWebhook } from './post-webhook.ts';
+import { openWebhookSecret } from './webhook-secrets.ts';
 
 export interface WebhookDeps {
   readonly database: Database;
+  readonly webhookKeys: KeyRing;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
@@ -117,6 +120,9 @@ export function createWebhookWorker(deps: WebhookDeps, options: WebhookOptions):
         .where(and(eq(centres.tenant, message.tenant), eq(centres.id, message.centre))),
     );
     if (!centre?.url || !centre.secret) return { kind: 'refused', error: 'the centre has no webhook any more' };
+    const opened = openWebhookSecret(centre.secret, message, deps.webhookKeys);
+    // The key may come back (a restored folder): the message waits for it as for a receiver that is away.
+    if (opened.kind === 'unreadable') return { kind: 'retriable', error: opened.reason };
     try {
       const timestamp = new Date(deps.clock.now());
       const headers = {
@@ -124,7 +130,7 @@ export function createWebhookWorker(deps: WebhookDeps, options: WebhookOptions):
         'user-agent': 'presage-webhook/1',
         'webhook-id': message.id,
         'webhook-timestamp': String(Math.floor(timestamp.getTime() / 1000)),
-        'webhook-signature': new Webhook(centre.secret).sign(message.id, timestamp, message.body),
+        'webhook-signature': new Webhook(opened.secret).sign(message.id, timestamp, message.body),
       };
       return await postWebhook(centre.url, headers, message.body, options);
     } catch (error) {

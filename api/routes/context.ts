@@ -13,6 +13,7 @@ import { AppError } from '../../contract/kernel/errors.ts';
 import type { DeviceRef } from '../../contract/kernel/ids.ts';
 import type { Clock, Metrics, Readiness } from '../../contract/ports/services.ts';
 import type { TelemetryReader } from '../../contract/ports/telemetry-store.ts';
+import type { KeyRing } from '../accounts/key-ring.ts';
 import type { Accounts } from '../accounts/principal.ts';
 import type { Database } from '../db/database.ts';
 import type { CachedDeviceDirectory } from '../devices/directory.ts';
@@ -40,7 +41,7 @@ export interface RouteContext {
   readonly dataQuality: (ref: DeviceRef) => DataQuality | undefined;
   /** Forgets a device's credentials and closes its connections. */
   readonly cutOff: (ref: DeviceRef) => void;
-  readonly hmacKey: Buffer;
+  readonly hmacKeys: KeyRing;
   readonly readiness: () => Promise<Readonly<Record<string, Readiness>>>;
   readonly renderMetrics: () => Promise<string>;
   readonly version: string;

@@ -102,7 +102,7 @@ export function registerDevices(app: App, context: RouteContext): void {
           name: body.name ?? null,
           centre,
           // Of a claimable device nobody gets to know this secret.
-          secretHash: hashDeviceSecret(secret, context.hmacKey),
+          secretHash: hashDeviceSecret(secret, context.hmacKeys),
           claim: body.claimable ? 'open' : null,
           createdAt: now,
         });
@@ -175,7 +175,7 @@ export function registerDevices(app: App, context: RouteContext): void {
       const principal = requireManager(principalOf(request));
       const ref = { tenant: principal.tenant, device: request.params.id };
       const secret = newSecret();
-      const hash = hashDeviceSecret(secret, context.hmacKey);
+      const hash = hashDeviceSecret(secret, context.hmacKeys);
       const now = context.clock.now();
       const graceMs = request.body.graceHours * HOUR_MS;
       await change(principal, ref.device, graceMs > 0 ? 'secretOffered' : 'secretChanged', () => ({
@@ -232,7 +232,7 @@ export function registerDevices(app: App, context: RouteContext): void {
     async (request) => {
       const principal = requireManager(principalOf(request));
       const { id } = request.params;
-      const nobodyKnows = hashDeviceSecret(newSecret(), context.hmacKey);
+      const nobodyKnows = hashDeviceSecret(newSecret(), context.hmacKeys);
       await change(principal, id, 'decommissioned', () => ({
         set: {
           status: 'decommissioned',

@@ -159,7 +159,7 @@ export function registerProvisioning(app: App, context: RouteContext): void {
   );
 
   async function offerSecret(ref: DeviceRef, secret: string): Promise<void> {
-    const nextSecretHash = hashDeviceSecret(secret, context.hmacKey);
+    const nextSecretHash = hashDeviceSecret(secret, context.hmacKeys);
     await database.withSystem(async (tx) => {
       const [before] = await tx.select().from(devices).where(isDevice(ref)).for('update');
       // The old secret may be the stolen one: it must not undo what an operator began.

@@ -16,7 +16,7 @@ import { type CopiedFile, closeFolders, copyFile, hashFile, listTree, makeFolder
 import { MANIFEST_FILE, MANIFEST_HASH_FILE, type Manifest, newManifest, readManifest, sha256Of } from './manifest.ts';
 
 /** Made again at every start, or of no use on another machine. */
-const SKIPPED = ['presage.lock', 'postgres/runtime', 'postgres/server.log', 'postgres/pgdata/postmaster.pid'];
+const SKIPPED = ['presage.lock', 'run', 'postgres/runtime', 'postgres/server.log', 'postgres/pgdata/postmaster.pid'];
 /** Files of the embedded database must belong to the user it runs as. */
 const POSTGRES_DATA = 'postgres/pgdata';
 

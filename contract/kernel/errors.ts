@@ -226,6 +226,18 @@ export const ERRORS = {
     'Another Presage uses this data directory',
     'Stop the process that the message names, or choose another PRESAGE_DATA_DIR.',
   ),
+  DATA_DIR_NEWER: spec(
+    409,
+    false,
+    'The data directory was written by a newer version',
+    'Start the newer version again, or restore a backup made before the upgrade. Nothing was touched.',
+  ),
+  KEY_IN_USE: spec(
+    409,
+    false,
+    'The key is still needed',
+    'Wait until nothing uses it; `--force` gives it up all the same, and what used it with it.',
+  ),
   // Command line and files
   CONFIG_INVALID: spec(
     400,

@@ -2,6 +2,7 @@
 import { sql } from 'drizzle-orm';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { openFirstDoor } from '../../api/accounts/first-start.ts';
+import { singleKey } from '../../api/accounts/key-ring.ts';
 import { createOwnerLink } from '../../api/accounts/owner-links.ts';
 import { hashToken } from '../../api/accounts/secrets.ts';
 import { createCheckpointStore } from '../../api/checkpoints.ts';
@@ -18,7 +19,7 @@ import { manualClock, silentLogger } from '../support/fake-services.ts';
 import { describeOnDatabases } from '../support/postgres.ts';
 
 const clock = manualClock(1_795_392_000_000);
-const hmacKey = Buffer.alloc(32, 7);
+const keys = { hmacKeys: singleKey(Buffer.alloc(32, 7)), webhookKeys: singleKey(Buffer.alloc(32, 8)) };
 const SECRET = 'secret-of-fridge-1-0123456789';
 
 const seed = seedFile.parse({
@@ -54,7 +55,7 @@ const quarantineRecord = (facts: Partial<QuarantineRecord> = {}): QuarantineReco
 
 describeOnDatabases('the database', clock, (database) => {
   beforeAll(async () => {
-    await applySeed(database(), seed, { hmacKey }, clock);
+    await applySeed(database(), seed, keys, clock);
   });
 
   it('migrates again without doing anything', async () => {
@@ -64,7 +65,7 @@ describeOnDatabases('the database', clock, (database) => {
   });
 
   it('applies a seed twice and keeps one of everything', async () => {
-    await applySeed(database(), seed, { hmacKey }, clock);
+    await applySeed(database(), seed, keys, clock);
     const counts = await database().withSystem(async (tx) => ({
       centres: (await tx.select().from(centres)).length,
       devices: (await tx.select().from(devices)).length,
@@ -77,10 +78,10 @@ describeOnDatabases('the database', clock, (database) => {
     const broken = structuredClone(seed);
     const [tenant] = broken.tenants;
     if (tenant?.devices[0]) tenant.devices[0].centre = 'nowhere';
-    await expect(applySeed(database(), broken, { hmacKey }, clock)).rejects.toThrow(/unknown centre nowhere/);
+    await expect(applySeed(database(), broken, keys, clock)).rejects.toThrow(/unknown centre nowhere/);
     const policy = structuredClone(seed);
     if (policy.tenants[0]) policy.tenants[0].policy = { minSeverity: 'enormous' };
-    await expect(applySeed(database(), policy, { hmacKey }, clock)).rejects.toThrow(/policy\.minSeverity/);
+    await expect(applySeed(database(), policy, keys, clock)).rejects.toThrow(/policy\.minSeverity/);
   });
 
   describe('row-level security', () => {
@@ -153,7 +154,7 @@ describeOnDatabases('the database', clock, (database) => {
   });
 
   describe('the device directory', () => {
-    const directory = () => createDeviceDirectory(database(), { hmacKey, clock });
+    const directory = () => createDeviceDirectory(database(), { ...keys, clock });
 
     it('knows a device by its secret and nobody else', async () => {
       const known = directory();
@@ -192,7 +193,7 @@ describeOnDatabases('the database', clock, (database) => {
     });
 
     it('keeps no more devices than it may', async () => {
-      const small = createDeviceDirectory(database(), { hmacKey, clock }, { maxDevices: 1 });
+      const small = createDeviceDirectory(database(), { ...keys, clock }, { maxDevices: 1 });
       await small.authenticate(fridge, SECRET);
       await small.authenticate({ tenant: 'acme', device: 'fridge-2' }, `${SECRET}-2`);
       expect(small.peek(fridge)).toBeUndefined();

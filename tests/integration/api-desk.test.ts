@@ -33,12 +33,12 @@ import type { Finding } from '../../contract/ports/findings.ts';
 import { createEmbeddedStore } from '../../ingest/store/embedded.ts';
 import {
   alertOf,
-  HMAC_KEY,
   memoryFindings,
   memoryTelemetry,
   predictionOf,
   storedSample,
   T0,
+  TEST_KEYS,
   testSeed,
 } from '../support/api-harness.ts';
 import { manualClock, noMetrics, silentLogger } from '../support/fake-services.ts';
@@ -106,7 +106,7 @@ describeOnDatabases('the desk', clock, (database) => {
         if (north) north.webhook = { url: 'http://127.0.0.1:9/hook', secret: SECRET };
       }
     });
-    await applySeed(database(), seed, { hmacKey: HMAC_KEY }, clock);
+    await applySeed(database(), seed, TEST_KEYS, clock);
   });
   beforeEach(() => emptyDesk(database()));
 
@@ -476,7 +476,7 @@ describeOnDatabases('the desk', clock, (database) => {
     };
     const runWebhooks = async (allowPrivate: boolean, done: () => Promise<boolean>) => {
       const worker = createWebhookWorker(
-        { ...deps, database: database() },
+        { ...deps, ...TEST_KEYS, database: database() },
         { allowPrivate, retry: { firstDelayMs: 1, maxDelayMs: 1, factor: 1 } },
       );
       await worker.start();

@@ -16,10 +16,10 @@ import { HOUR_MS, MINUTE_MS } from '../../contract/kernel/time.ts';
 import {
   type ApiHarness,
   alertOf,
-  HMAC_KEY,
   startHarness,
   storedSample,
   T0,
+  TEST_KEYS,
   testSeed,
 } from '../support/api-harness.ts';
 import { manualClock } from '../support/fake-services.ts';
@@ -201,7 +201,7 @@ describeOnDatabases('provisioning', clock, (database) => {
       expect(await canConnect(seeded)).toBe(true);
       const next = await rotate('fridge-2');
       expect(await canConnect(next)).toBe(true);
-      await applySeed(database(), testSeed(), { hmacKey: HMAC_KEY }, clock);
+      await applySeed(database(), testSeed(), TEST_KEYS, clock);
       clock.advance(2 * MINUTE_MS);
       expect([await canConnect(seeded), await canConnect(next)]).toEqual([false, true]);
     });

@@ -1,5 +1,6 @@
 /** An API with everything around it in memory, except SQL, which is real. */
 
+import { singleKey } from '../../api/accounts/key-ring.ts';
 import { type Api, type ApiOptions, createApi } from '../../api/create-api.ts';
 import type { Database } from '../../api/db/database.ts';
 import { applySeed } from '../../api/db/seed.ts';
@@ -16,7 +17,7 @@ import type { SignalValue } from '../../contract/wire/payloads.ts';
 import type { TelemetryMessage } from '../../contract/wire/sample.ts';
 import { noMetrics, silentLogger } from './fake-services.ts';
 
-export const HMAC_KEY = Buffer.alloc(32, 3);
+export const TEST_KEYS = { hmacKeys: singleKey(Buffer.alloc(32, 3)), webhookKeys: singleKey(Buffer.alloc(32, 4)) };
 export const T0 = 1_795_392_000_000;
 
 export const token = (tenant: string, user: string) => `token-of-${tenant}-${user}-0123456789-0123456789`;
@@ -218,18 +219,18 @@ export async function startHarness(
   clock: Clock,
   { seed = testSeed(), options = {} }: { seed?: SeedFile; options?: ApiOptions } = {},
 ): Promise<ApiHarness> {
-  await applySeed(database, seed, { hmacKey: HMAC_KEY }, clock);
+  await applySeed(database, seed, TEST_KEYS, clock);
   const findings = memoryFindings();
   const telemetry = memoryTelemetry();
   const presence = new Set<(change: PresenceChange) => void>();
   const live = new Set<(message: TelemetryMessage) => void>();
   const disconnected: DeviceRef[] = [];
-  const directory = createDeviceDirectory(database, { hmacKey: HMAC_KEY, clock });
+  const directory = createDeviceDirectory(database, { ...TEST_KEYS, clock });
   const api = createApi(
     {
       database,
       directory,
-      hmacKey: HMAC_KEY,
+      ...TEST_KEYS,
       reader: telemetry,
       findings,
       storePassed: (position) => harness.storePassed(position),

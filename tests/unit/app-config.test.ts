@@ -1,10 +1,9 @@
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { describeConfig, loadConfig, SETTINGS } from '../../app/config.ts';
 import { takeDataLock } from '../../app/data-lock.ts';
-import { loadKey } from '../../app/keys.ts';
 
 let directory: string;
 beforeEach(() => {
@@ -111,22 +110,8 @@ describe('the lock of a data directory', () => {
   });
 });
 
-describe('keys', () => {
-  it('are made once, readable by their owner only', () => {
-    const key = loadKey(join(directory, 'keys'), 'device');
-    expect(key).toHaveLength(32);
-    expect(loadKey(join(directory, 'keys'), 'device')).toEqual(key);
-    expect(loadKey(join(directory, 'keys'), 'other')).not.toEqual(key);
-    expect(statSync(join(directory, 'keys', 'device.key')).mode & 0o777).toBe(0o600);
-  });
-
-  it('are refused when the file is damaged', () => {
-    loadKey(directory, 'device');
-    writeFileSync(join(directory, 'device.key'), readFileSync(join(directory, 'device.key'), 'utf8').slice(0, 10));
-    expect(() => loadKey(directory, 'device')).toThrow('device.key');
-  });
-
-  it('refuses settings of the TLS port that do not belong together', () => {
+describe('settings of the TLS port', () => {
+  it('are refused when they do not belong together', () => {
     const problemsOf = (env: Record<string, string>) => {
       try {
         loadConfig({ env });

@@ -1,0 +1,42 @@
+/** What may be asked through the control socket, and what the running server does about it. */
+import { z } from 'zod';
+import type { Database } from '../api/db/database.ts';
+import { AppError } from '../contract/kernel/errors.ts';
+import type { Logger } from '../contract/ports/services.ts';
+import type { ControlHandler } from './control.ts';
+import { retireKeys, settleKeys } from './key-operations.ts';
+import { KEY_NAMES, type KeyName, type KeyStore } from './keys.ts';
+
+const keyName = z.enum(KEY_NAMES as readonly [KeyName, ...KeyName[]]);
+const controlRequest = z.discriminatedUnion('do', [
+  z.strictObject({ do: z.literal('keys.rotate'), name: keyName }),
+  z.strictObject({ do: z.literal('keys.retire'), name: keyName, force: z.boolean() }),
+]);
+export type ControlRequest = z.infer<typeof controlRequest>;
+
+export interface ControlDeps {
+  readonly keys: KeyStore;
+  readonly database: Database;
+  readonly logger: Logger;
+}
+
+export function createControlHandler({ keys, database, logger }: ControlDeps): ControlHandler {
+  return async (raw) => {
+    const parsed = controlRequest.safeParse(raw);
+    if (!parsed.success) throw new AppError('REQUEST_INVALID', 'this version of the server does not know the request');
+    const request = parsed.data;
+    switch (request.do) {
+      case 'keys.rotate': {
+        const { version } = keys.rotate(request.name);
+        logger.info({ name: request.name, version }, 'a key was rotated');
+        await settleKeys(keys, database, logger);
+        return { name: request.name, version };
+      }
+      case 'keys.retire': {
+        const report = await retireKeys(keys, database, request.name, request.force);
+        logger.info({ name: request.name, retired: report.retired.join(', ') }, 'older keys were deleted');
+        return report;
+      }
+    }
+  };
+}
