@@ -23,6 +23,7 @@ import type { DataQuality } from '../contract/http/resources.ts';
 import { AppError } from '../contract/kernel/errors.ts';
 import type { DeviceRef } from '../contract/kernel/ids.ts';
 import type { PresenceChange } from '../contract/ports/broker.ts';
+import type { ReplayQuarantined } from '../contract/ports/replay.ts';
 import type { Clock, Logger, Metrics, Readiness, Service } from '../contract/ports/services.ts';
 import type { Position } from '../contract/ports/telemetry-log.ts';
 import type { TelemetryReader } from '../contract/ports/telemetry-store.ts';
@@ -72,6 +73,8 @@ export interface ApiDeps {
   readonly live: (listener: (message: TelemetryMessage) => void) => () => void;
   /** How good a device's data is, where something was received from it. */
   readonly dataQuality?: (ref: DeviceRef) => DataQuality | undefined;
+  /** Decodes quarantined telemetry again; without it every replay is refused as not ready. */
+  readonly replay?: ReplayQuarantined;
   readonly broker: {
     onPresence(listener: (change: PresenceChange) => void): () => void;
     /** Closes the device's connections. */
@@ -187,6 +190,7 @@ export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
     connected: () => presence.connected(),
     directory: deps.directory,
     dataQuality: deps.dataQuality ?? (() => undefined),
+    replay: deps.replay ?? (() => Promise.reject(new AppError('NOT_READY', 'no ingest runs here'))),
     cutOff(ref) {
       deps.directory.invalidate(ref);
       deps.broker.disconnect(ref);

@@ -12,6 +12,7 @@ import * as keys from './commands/keys.ts';
 import * as migrate from './commands/migrate.ts';
 import * as openapi from './commands/openapi.ts';
 import * as prognosis from './commands/prognosis.ts';
+import * as quarantine from './commands/quarantine.ts';
 import * as replay from './commands/replay.ts';
 import * as sim from './commands/sim.ts';
 import * as token from './commands/token.ts';
@@ -35,6 +36,7 @@ for (const command of [
   user,
   device,
   exportCommand,
+  quarantine,
   migrate,
   backup,
   keys,

@@ -124,7 +124,7 @@ export function composeSystem(config: Config, deps: ComposeDeps): System {
     await begin('store writer', storeWriter);
     const keep = { rawDays: config.retentionRawDays, minuteDays: config.retentionMinuteDays };
     await begin('retention', createRetentionJob({ store, ...tools }, keep));
-    const sink = createRegistrySink(database);
+    const sink = createRegistrySink(database, metrics);
     const registryWriter = await begin('registry writer', createRegistryWriter({ log, sink, ...tools }));
 
     const broker = createBroker({ directory, deliver: ingest.deliver, ...tools }, brokerOptions(config));
@@ -151,6 +151,7 @@ export function composeSystem(config: Config, deps: ComposeDeps): System {
         storePassed: passed,
         live: (listener) => ingest.onAccepted(listener),
         dataQuality: (ref) => ingest.dataQuality(ref),
+        replay: ingest.replay,
         broker,
         readiness,
         renderMetrics: () => metrics.render(),

@@ -9,6 +9,7 @@ import { AppError, type ErrorCode, errorText } from '../contract/kernel/errors.t
 import { clientIdOf, type DeviceRef } from '../contract/kernel/ids.ts';
 import { SECOND_MS } from '../contract/kernel/time.ts';
 import type { DeliverPublish, DeviceDirectory, RegisteredDevice } from '../contract/ports/broker.ts';
+import type { ReplayQuarantined } from '../contract/ports/replay.ts';
 import type { Clock, Logger, Metrics, Service } from '../contract/ports/services.ts';
 import type { Appended, EntryKind, Position, TelemetryLog } from '../contract/ports/telemetry-log.ts';
 import type { TelemetryReader } from '../contract/ports/telemetry-store.ts';
@@ -22,7 +23,9 @@ import { Counters } from './counters.ts';
 import { countMessage, dataQuality, type QualityCounts, watchClock } from './data-quality.ts';
 import { type DeclaredSignals, declaredSignals } from './declared-signals.ts';
 import { type DecodedTelemetry, decodeTelemetry, type RefusedTelemetry, toMessage } from './decode.ts';
+import { type Keeping, PayloadBudget, type PayloadLimits } from './payload-budget.ts';
 import { type QuarantineFacts, quarantineEntry, quarantineRecord, type ReceivedPublish } from './quarantine.ts';
+import { Replayer } from './replay.ts';
 import { DEFAULT_SEQUENCE_LIMITS, SequenceBook, type SequenceLimits, type SequenceWindow } from './sequence.ts';
 import { SequenceKeeper } from './sequence-keeper.ts';
 import { SignalBudget, type SignalLimits } from './signal-budget.ts';
@@ -33,7 +36,7 @@ const MIB = 1024 * 1024;
 export interface IngestNeeds {
   readonly log: TelemetryLog;
   readonly directory: Pick<DeviceDirectory, 'peek' | 'declare'>;
-  readonly reader: Pick<TelemetryReader, 'hasMessage'>;
+  readonly reader: Pick<TelemetryReader, 'hasMessage' | 'export'>;
   /** Resolves when the store holds everything up to a position: before that, it cannot say that a message is new. */
   readonly passed?: (position: Position) => Promise<void>;
   readonly clock: Clock;
@@ -50,6 +53,7 @@ export interface IngestOptions {
   readonly snapshotEveryMs?: number;
   readonly sequenceLimits?: SequenceLimits;
   readonly signalLimits?: SignalLimits;
+  readonly payloadLimits?: PayloadLimits;
   /** Messages that may wait for the store's answer at once; more are not acknowledged. Default 1,024. */
   readonly maxLookups?: number;
   /** A lookup that takes longer fails, and its message is not acknowledged. Default 10 s. */
@@ -58,6 +62,8 @@ export interface IngestOptions {
 
 export interface Ingest extends Service {
   readonly deliver: DeliverPublish;
+  /** Decodes quarantined telemetry again and logs what is good now, once. */
+  readonly replay: ReplayQuarantined;
   /** How good the data of a device is; `undefined` before its first message, or when it was forgotten. */
   dataQuality(ref: DeviceRef): DataQuality | undefined;
   /** For live streams: every accepted telemetry message, once it is durable. Returns what removes the listener. */
@@ -82,10 +88,12 @@ interface Passage {
 
 class IngestService implements Ingest {
   readonly #needs: IngestNeeds;
-  readonly #options: Required<Omit<IngestOptions, 'sequenceFile' | 'signalLimits'>>;
+  readonly #options: Required<Omit<IngestOptions, 'sequenceFile' | 'signalLimits' | 'payloadLimits'>>;
   readonly #book: SequenceBook;
   readonly #keeper: SequenceKeeper;
   readonly #signals: SignalBudget;
+  readonly #payloads: PayloadBudget;
+  readonly #replayer: Replayer;
   readonly #listeners = new Set<(message: TelemetryMessage) => void>();
   readonly #counters: Counters;
   readonly #count: ReturnType<typeof createCounts>;
@@ -112,6 +120,14 @@ class IngestService implements Ingest {
     };
     this.#book = new SequenceBook(this.#options.sequenceLimits);
     this.#signals = new SignalBudget(options.signalLimits);
+    this.#payloads = new PayloadBudget(options.payloadLimits);
+    this.#replayer = new Replayer({
+      ...needs,
+      book: this.#book,
+      lookups: this.#lookups,
+      settled: () => this.#inTime(this.#settled()),
+      onLogged: (position, samples) => this.#replayed(position, samples),
+    });
     this.#keeper = new SequenceKeeper(needs, options.sequenceFile);
     this.#counters = new Counters(needs.metrics);
     this.#count = createCounts(this.#counters);
@@ -156,6 +172,18 @@ class IngestService implements Ingest {
     if (isPacked(publish.payload)) this.#packed(publish, done);
     else this.#plain(publish, done);
   };
+
+  readonly replay: ReplayQuarantined = (requests) => {
+    if (!this.#running) return Promise.reject(new AppError('NOT_READY', 'ingest is not running'));
+    return this.#replayer.replay(requests);
+  };
+
+  #replayed(position: Position, samples: number): void {
+    this.#position = position;
+    this.#count.logged.add('telemetry');
+    this.#count.replayed.add('');
+    this.#count.samples.add('replayed', samples);
+  }
 
   #packed(publish: ReceivedPublish, done: Done): void {
     const unpacked = unpack(publish.payload);
@@ -324,14 +352,23 @@ class IngestService implements Ingest {
   }
 
   async #isStored({ device, decoded }: Passage): Promise<boolean> {
-    const { log, passed, reader } = this.#needs;
     const { tenant, device: id, model } = device;
     const asking = async (): Promise<boolean> => {
-      await new Promise<void>((resolve, reject) => log.barrier((error) => (error ? reject(error) : resolve())));
-      await passed?.(log.end());
-      return reader.hasMessage({ tenant, device: id, model, boot: decoded.boot, seq: decoded.seq });
+      await this.#settled();
+      return this.#needs.reader.hasMessage({ tenant, device: id, model, boot: decoded.boot, seq: decoded.seq });
     };
-    return withTimeout(asking(), this.#options.lookupTimeoutMs, () => {
+    return this.#inTime(asking());
+  }
+
+  /** Resolves when the store holds everything that was appended so far. */
+  async #settled(): Promise<void> {
+    const { log, passed } = this.#needs;
+    await new Promise<void>((resolve, reject) => log.barrier((error) => (error ? reject(error) : resolve())));
+    await passed?.(log.end());
+  }
+
+  #inTime<T>(answer: Promise<T>): Promise<T> {
+    return withTimeout(answer, this.#options.lookupTimeoutMs, () => {
       return new AppError('STORE_UNAVAILABLE', 'no answer whether a message is stored');
     });
   }
@@ -471,7 +508,8 @@ class IngestService implements Ingest {
     if (!first) return;
     const { boot, seq } = decoded;
     const facts = { reason: first.reason, at: first.at, boot, seq, samples: decoded.refusals.length };
-    this.#quarantine(publish, { ...facts, part: decoded.refused[0] }, (error) => {
+    const places = decoded.refusals.map(({ index }) => index);
+    this.#quarantine(publish, { ...facts, part: decoded.refused[0], places }, (error) => {
       if (!error) this.#count.samples.add('refused', decoded.refusals.length);
       for (const refusal of error ? [] : decoded.refusals) this.#count.quarantinedSamples.add(refusal.reason);
       done(error);
@@ -479,11 +517,13 @@ class IngestService implements Ingest {
   }
 
   #quarantine(publish: ReceivedPublish, facts: QuarantineFacts, done: Done): void {
-    const record = quarantineRecord(publish, facts);
+    const keeping: Keeping = this.#payloads.admit(publish, facts.reason);
+    const record = quarantineRecord(publish, facts, keeping === 'kept');
     this.#needs.log.append(quarantineEntry(record, publish.device.model), (error, position) => {
       if (!error) {
         this.#position = position;
         this.#count.logged.add('quarantine');
+        this.#count.payloads.add(keeping);
       }
       done(error);
     });
@@ -560,7 +600,18 @@ function createCounts(counters: Counters) {
     samples: counters.create('presage_ingest_samples_total', 'Telemetry samples by outcome', 'outcome', [
       'accepted',
       'refused',
+      'replayed',
     ]),
+    payloads: counters.create(
+      'presage_ingest_quarantine_payloads_total',
+      'Refused payloads by whether they were kept for a replay',
+      'outcome',
+      ['kept', 'overBudget', 'neverReplayable'],
+    ),
+    replayed: counters.create(
+      'presage_ingest_replayed_total',
+      'Telemetry entries logged by a replay of the quarantine',
+    ),
     conflicts: counters.create(
       'presage_ingest_conflicts_total',
       'Security: messages that used a sequence number again for another content',

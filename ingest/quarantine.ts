@@ -18,12 +18,15 @@ export interface QuarantineFacts extends Refusal {
   readonly samples: number;
   /** The part that was refused, when it is not the whole payload. */
   readonly part?: unknown;
+  /** Places of the refused samples, when others of the message were taken. */
+  readonly places?: readonly number[];
 }
 
 /** `received`: the bytes as they came, when `payload` is what they were unpacked to. */
 export type ReceivedPublish = InboundPublish & { readonly received?: Uint8Array };
 
-export function quarantineRecord(publish: ReceivedPublish, facts: QuarantineFacts): QuarantineRecord {
+/** `keep`: the payload goes with it, so that it can be decoded again. */
+export function quarantineRecord(publish: ReceivedPublish, facts: QuarantineFacts, keep = false): QuarantineRecord {
   const { device, channel, payload, receivedAt } = publish;
   return {
     tenant: device.tenant,
@@ -37,6 +40,9 @@ export function quarantineRecord(publish: ReceivedPublish, facts: QuarantineFact
     ...(facts.boot === undefined ? {} : { boot: facts.boot }),
     ...(facts.seq === undefined ? {} : { seq: facts.seq }),
     samples: facts.samples,
+    model: device.model,
+    ...(facts.places ? { places: facts.places } : {}),
+    ...(keep ? { payload: base64Of(publish.received ?? payload) } : {}),
   };
 }
 
@@ -68,6 +74,8 @@ export function refusedSampleRecord(rejected: RejectedSample, entry: LoggedEntry
     seq: sample.seq,
     ...(entry ? { source: sourceOf(entry, `s${sample.index}`) } : {}),
     samples: 1,
+    places: [sample.index],
+    ...(entry ? { model: entry.model, payload: base64Of(entry.body) } : {}),
   };
 }
 
@@ -84,6 +92,8 @@ export function refusedEntryRecord(entry: LoggedEntry, words: string): Quarantin
     excerpt: excerptOf(words),
     source: sourceOf(entry, 'all'),
     samples: 0,
+    model: entry.model,
+    payload: base64Of(entry.body),
   };
 }
 
@@ -106,7 +116,14 @@ export const quarantineRecordSchema = z.object({
   seq: z.number().optional(),
   source: z.string().max(64).optional(),
   samples: z.number(),
+  model: z.string().optional(),
+  places: z.array(z.number()).optional(),
+  payload: z.string().optional(),
 });
+
+function base64Of(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64');
+}
 
 function sha256Of(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');

@@ -145,13 +145,16 @@ function toRecord(entry: LoggedEntry): RegistryRecord | undefined {
   const ref = { tenant: entry.tenant, device: entry.device };
   switch (entry.kind) {
     case 'quarantine': {
-      const { boot, seq, source, ...rest } = parseBody(quarantineRecordSchema, entry);
-      const identity = {
+      const { boot, seq, source, model, places, payload, ...rest } = parseBody(quarantineRecordSchema, entry);
+      const optional = {
         ...(boot === undefined ? {} : { boot }),
         ...(seq === undefined ? {} : { seq }),
         ...(source === undefined ? {} : { source }),
+        ...(model === undefined ? {} : { model }),
+        ...(places === undefined ? {} : { places }),
+        ...(payload === undefined ? {} : { payload }),
       };
-      return { kind: 'quarantine', position, record: { ...rest, ...identity } };
+      return { kind: 'quarantine', position, record: { ...rest, ...optional } };
     }
     case 'birth':
       return { kind: 'birth', position, ref, birth: parseBody(birthPayload, entry), receivedAt };

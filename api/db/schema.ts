@@ -23,6 +23,8 @@ import {
 import type {
   CustodyEvent,
   ProvisioningMode,
+  QuarantineReplay,
+  QuarantineState,
   Role,
   TicketState,
   TicketSummary,
@@ -287,11 +289,65 @@ export const quarantine = pgTable(
     boot: text('boot'),
     seq: time('seq'),
     samples: integer('samples').notNull(),
+    /** The device's model at that time. */
+    model: text('model'),
+    /** As received; goes when it was replayed, or when the tenant keeps too much. */
+    payload: bytes('payload'),
+    payloadBytes: integer('payload_bytes').notNull().default(0),
+    /** Places of the refused samples; none = nothing of the message was taken. */
+    places: jsonb('places').$type<readonly number[]>(),
+    state: text('state').$type<QuarantineState>().notNull().default('refused'),
+    /** How the last replay went. */
+    replay: jsonb('replay').$type<QuarantineReplay>(),
   },
   (table) => [
     primaryKey({ columns: [table.tenant, table.id] }),
     index('quarantine_by_time').on(table.tenant, table.receivedAt.desc(), table.id.desc()),
+    index('quarantine_payloads').on(table.tenant, table.id.desc()).where(sql`payload_bytes > 0`),
     ...policies(deviceOfOwnTickets('quarantine', 'device', 'received_at')),
+  ],
+);
+
+/** Logins of devices: through which connection, from where and with which certificate something was sent. */
+export const deviceSessions = pgTable(
+  'device_sessions',
+  {
+    tenant: tenant(),
+    device: text('device').notNull(),
+    /** In the telemetry log: everything of the device behind it, up to the next one, came through this connection. */
+    position: time('position').notNull(),
+    connection: text('connection').notNull(),
+    connectedAt: time('connected_at').notNull(),
+    remoteAddress: text('remote_address').notNull(),
+    /** Upper-case hex; none without a client certificate. */
+    certificateSerial: text('certificate_serial'),
+  },
+  (table) => [
+    primaryKey({ columns: [table.tenant, table.device, table.position] }),
+    index('device_sessions_by_time').on(table.tenant, table.device, table.connectedAt.desc()),
+    ...policies(deviceOfOwnTickets('device_sessions', 'device', 'connected_at')),
+  ],
+);
+
+/** What devices, or others in their names, were refused at the broker; one row an hour, device, reason and address. */
+export const securityEvents = pgTable(
+  'security_events',
+  {
+    tenant: tenant(),
+    hour: time('hour').notNull(),
+    /** As claimed. */
+    device: text('device').notNull(),
+    code: text('code').notNull(),
+    remoteAddress: text('remote_address').notNull(),
+    firstAt: time('first_at').notNull(),
+    lastAt: time('last_at').notNull(),
+    times: integer('times').notNull(),
+    /** Of the last one. */
+    detail: text('detail').notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.tenant, table.hour, table.device, table.code, table.remoteAddress] }),
+    ...policies(),
   ],
 );
 

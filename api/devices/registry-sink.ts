@@ -2,17 +2,29 @@
 import { and, eq, sql } from 'drizzle-orm';
 import type { DeviceRef } from '../../contract/kernel/ids.ts';
 import type { RegistryRecord, RegistrySink } from '../../contract/ports/registry.ts';
+import type { Metrics } from '../../contract/ports/services.ts';
 import type { BirthPayload, FaultReport } from '../../contract/wire/payloads.ts';
 import { readPosition, writePosition } from '../db/consumer-positions.ts';
 import type { Database, Transaction } from '../db/database.ts';
 import { type DeclaredSignals, deviceEvents, devices, faultRecords, quarantine } from '../db/schema.ts';
+import {
+  createPayloadBound,
+  DEFAULT_QUARANTINE_LIMITS,
+  type PayloadBound,
+  type QuarantineLimits,
+} from './quarantine-payloads.ts';
 
 const CONSUMER = 'registry';
 const CHUNK_ROWS = 500;
 
 type Kind<K extends RegistryRecord['kind']> = Extract<RegistryRecord, { kind: K }>;
 
-export function createRegistrySink(database: Database): RegistrySink {
+export function createRegistrySink(
+  database: Database,
+  metrics: Metrics,
+  limits: QuarantineLimits = DEFAULT_QUARANTINE_LIMITS,
+): RegistrySink {
+  const bound = createPayloadBound(limits, metrics);
   return {
     store: (records) =>
       database.withSystem(async (tx) => {
@@ -28,6 +40,7 @@ export function createRegistrySink(database: Database): RegistrySink {
         await storeQuarantine(
           tx,
           fresh.filter((record) => record.kind === 'quarantine'),
+          bound,
         );
         await writePosition(tx, CONSUMER, last.position);
       }),
@@ -120,12 +133,17 @@ async function storeFault(tx: Transaction, ref: DeviceRef, fault: FaultReport, a
     });
 }
 
-async function storeQuarantine(tx: Transaction, records: readonly Kind<'quarantine'>[]): Promise<void> {
+async function storeQuarantine(
+  tx: Transaction,
+  records: readonly Kind<'quarantine'>[],
+  bound: PayloadBound,
+): Promise<void> {
   /** how many records of a position came before, by position */
   const seen = new Map<number, number>();
   const rows = records.map(({ position, record }) => {
     const before = seen.get(position) ?? 0;
     seen.set(position, before + 1);
+    const payload = record.payload === undefined ? null : Buffer.from(record.payload, 'base64');
     return {
       tenant: record.tenant,
       // Fixed width, so that ids sort as positions do.
@@ -141,6 +159,10 @@ async function storeQuarantine(tx: Transaction, records: readonly Kind<'quaranti
       boot: record.boot ?? null,
       seq: record.seq ?? null,
       samples: record.samples,
+      model: record.model ?? null,
+      payload,
+      payloadBytes: payload?.byteLength ?? 0,
+      places: record.places ?? null,
     };
   });
   for (let start = 0; start < rows.length; start += CHUNK_ROWS) {
@@ -149,4 +171,5 @@ async function storeQuarantine(tx: Transaction, records: readonly Kind<'quaranti
       .values(rows.slice(start, start + CHUNK_ROWS))
       .onConflictDoNothing();
   }
+  await bound.added(tx, rows);
 }

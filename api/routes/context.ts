@@ -11,6 +11,7 @@ import { z } from 'zod';
 import { type DataQuality, problem } from '../../contract/http/resources.ts';
 import { AppError } from '../../contract/kernel/errors.ts';
 import type { DeviceRef } from '../../contract/kernel/ids.ts';
+import type { ReplayQuarantined } from '../../contract/ports/replay.ts';
 import type { Clock, Metrics, Readiness } from '../../contract/ports/services.ts';
 import type { TelemetryReader } from '../../contract/ports/telemetry-store.ts';
 import type { KeyRing } from '../accounts/key-ring.ts';
@@ -39,6 +40,7 @@ export interface RouteContext {
   /** The broker's: it knows who may connect. */
   readonly directory: Pick<CachedDeviceDirectory, 'authenticate' | 'invalidate'>;
   readonly dataQuality: (ref: DeviceRef) => DataQuality | undefined;
+  readonly replay: ReplayQuarantined;
   /** Forgets a device's credentials and closes its connections. */
   readonly cutOff: (ref: DeviceRef) => void;
   readonly hmacKeys: KeyRing;

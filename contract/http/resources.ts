@@ -346,6 +346,25 @@ export type Ticket = z.infer<typeof ticket>;
 
 export const ticketTransition = z.strictObject({ to: ticketState, reason: z.string().min(1).max(500) });
 
+/** `partly`: some of its samples were replayed. `replayed`: all of them. */
+export const quarantineState = z.enum(['refused', 'partly', 'replayed']);
+export type QuarantineState = z.infer<typeof quarantineState>;
+
+/** How a replay went. Only `replayed` and `partly` put samples into the store; `alreadyThere` found them there. */
+export const quarantineReplay = z.object({
+  at: z.number(),
+  /** User id. */
+  by: z.string(),
+  outcome: z.enum(['replayed', 'partly', 'alreadyThere', 'refused']),
+  /** Samples that entered the log. */
+  entered: z.number().int(),
+  /** Why the rest, or all of it, is still refused. */
+  reason: z.string().optional(),
+  place: z.string().optional(),
+  detail: z.string().optional(),
+});
+export type QuarantineReplay = z.infer<typeof quarantineReplay>;
+
 export const quarantineEntry = z.object({
   id: z.string(),
   device: z.string(),
@@ -358,8 +377,30 @@ export const quarantineEntry = z.object({
   boot: z.string().optional(),
   seq: z.number().optional(),
   samples: z.number().int(),
+  state: quarantineState,
+  /** Its payload was kept, so that it can be decoded again. */
+  replayable: z.boolean(),
+  /** The last one. */
+  replay: quarantineReplay.optional(),
 });
 export type QuarantineEntry = z.infer<typeof quarantineEntry>;
+
+/** Which entries are replayed together, oldest first. At most `limit` are looked at; go on with `cursor`. */
+export const quarantineReplayRequest = z.strictObject({
+  device: z.string().min(1).max(64).optional(),
+  reason: z.string().min(1).max(64).optional(),
+  limit: z.number().int().min(1).max(200).default(100),
+  cursor: z.string().max(256).optional(),
+});
+
+export const quarantineReplayed = z.object({
+  items: z.array(quarantineEntry),
+  /** Entries by how their replay went. */
+  outcomes: z.record(quarantineReplay.shape.outcome, z.number().int()),
+  entered: z.number().int(),
+  nextCursor: z.string().optional(),
+});
+export type QuarantineReplayed = z.infer<typeof quarantineReplayed>;
 
 /** One line of `GET /api/v1/export/telemetry` (NDJSON). */
 export const exportedSample = z.object({

@@ -124,6 +124,12 @@ export const ERRORS = {
     'The same sequence number came with another content',
     'Never reuse `seq` within a boot; take a new boot id after a reset.',
   ),
+  REPLAY_NOT_POSSIBLE: spec(
+    409,
+    false,
+    'The quarantine entry cannot be replayed',
+    '`detail` names what is missing; only telemetry whose payload was kept can be replayed.',
+  ),
   // MQTT door
   MQTT_CREDENTIALS: spec(
     401,

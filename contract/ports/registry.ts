@@ -21,6 +21,12 @@ export interface QuarantineRecord extends DeviceRef {
   readonly source?: string;
   /** Samples refused by this record; 0 when the whole message was not readable. */
   readonly samples: number;
+  /** The device's model at that time. */
+  readonly model?: string;
+  /** Places of the refused samples in their message; absent when nothing of the message was taken. */
+  readonly places?: readonly number[];
+  /** Base64 of the payload as received, for a replay; absent when it can never be replayed or a bound was reached. */
+  readonly payload?: string;
 }
 
 export type RegistryRecord =

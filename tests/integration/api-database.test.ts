@@ -15,7 +15,8 @@ import { createPresence } from '../../api/devices/presence.ts';
 import { createRegistrySink } from '../../api/devices/registry-sink.ts';
 import { seedFile } from '../../contract/kernel/seed.ts';
 import type { QuarantineRecord } from '../../contract/ports/registry.ts';
-import { manualClock, silentLogger } from '../support/fake-services.ts';
+import { manualClock, noMetrics, silentLogger } from '../support/fake-services.ts';
+import { recordingMetrics } from '../support/ingest-harness.ts';
 import { describeOnDatabases } from '../support/postgres.ts';
 
 const clock = manualClock(1_795_392_000_000);
@@ -171,7 +172,7 @@ describeOnDatabases('the database', clock, (database) => {
       await known.authenticate(fridge, SECRET);
       known.declare(fridge, new Map([['oilPressure', 'number']]));
       expect(known.peek(fridge)?.declaredSignals.get('oilPressure')).toBe('number');
-      await createRegistrySink(database()).store([
+      await createRegistrySink(database(), noMetrics).store([
         {
           kind: 'birth',
           position: 10,
@@ -238,7 +239,7 @@ describeOnDatabases('the database', clock, (database) => {
       )[0];
 
     it('takes a birth, keeps what it leaves out, and lets an old will not end a new boot', async () => {
-      const registry = createRegistrySink(database());
+      const registry = createRegistrySink(database(), noMetrics);
       await registry.store([
         {
           kind: 'birth',
@@ -276,7 +277,7 @@ describeOnDatabases('the database', clock, (database) => {
     });
 
     it('stores each record once, however often the log is read', async () => {
-      const registry = createRegistrySink(database());
+      const registry = createRegistrySink(database(), noMetrics);
       const records = [
         { kind: 'quarantine' as const, position: 200, record: quarantineRecord() },
         { kind: 'quarantine' as const, position: 200, record: quarantineRecord({ at: 's[1]' }) },
@@ -305,6 +306,31 @@ describeOnDatabases('the database', clock, (database) => {
       expect(stored.quarantine.map((entry) => entry.at).sort()).toEqual(['s[0].compressorCurrentA', 's[1]']);
       expect(stored.faults).toMatchObject([{ code: 'E01', occurrences: 1, firstSeenAt: 900 }]);
     });
+  });
+
+  it('keeps the newest refused payloads of a tenant up to its bound, and the entries of all', async () => {
+    const counted = recordingMetrics();
+    const registry = createRegistrySink(database(), counted, { maxBytes: 100, maxEntries: 3 });
+    const payload = Buffer.alloc(30).toString('base64');
+    const records = (from: number, count: number, more: Partial<QuarantineRecord> = {}) =>
+      Array.from({ length: count }, (_, i) => ({
+        kind: 'quarantine' as const,
+        position: from + i,
+        record: quarantineRecord({ device: 'fridge-2', payload, ...more }),
+      }));
+    await registry.store(records(300, 5));
+    await registry.store(records(310, 1, { tenant: 'globex' }));
+    const keptOf = async (tenant: string) => {
+      const rows = await database().withTenant({ tenant }, (tx) =>
+        tx.select().from(quarantine).where(sql`device = 'fridge-2'`).orderBy(quarantine.id),
+      );
+      return rows.map((row) => row.payload?.byteLength ?? 0);
+    };
+    expect(await keptOf('acme')).toEqual([0, 0, 30, 30, 30]);
+    expect(await keptOf('globex')).toEqual([30]);
+    expect(counted.values.get('presage_quarantine_payloads_cut_total')).toBe(2);
+    await registry.store(records(320, 1, { payload: Buffer.alloc(60).toString('base64') }));
+    expect(await keptOf('acme')).toEqual([0, 0, 0, 0, 30, 60]);
   });
 
   it('writes last-seen times in batches and knows who is connected', async () => {

@@ -70,11 +70,11 @@ export interface Harness {
 export interface HarnessOptions {
   readonly log?: SegmentLogOptions;
   readonly ingest?: IngestOptions;
-  readonly reader?: IngestNeeds['reader'];
+  readonly reader?: Partial<IngestNeeds['reader']>;
   readonly passed?: NonNullable<IngestNeeds['passed']>;
 }
 
-const nothingStored: IngestNeeds['reader'] = { hasMessage: async () => false };
+const nothingStored: IngestNeeds['reader'] = { hasMessage: async () => false, async *export() {} };
 
 export async function startIngest(options: HarnessOptions = {}, at?: string): Promise<Harness> {
   const folder = at ?? (await mkdtemp(join(tmpdir(), 'presage-ingest-')));
@@ -86,7 +86,7 @@ export async function startIngest(options: HarnessOptions = {}, at?: string): Pr
   const { log } = segmentLog;
   const passed = options.passed ? { passed: options.passed } : {};
   const ingest = createIngest(
-    { log, directory, reader: options.reader ?? nothingStored, ...passed, ...services },
+    { log, directory, reader: { ...nothingStored, ...options.reader }, ...passed, ...services },
     { sequenceFile: join(folder, 'sequence.json'), ...options.ingest },
   );
   await ingest.start();

@@ -94,7 +94,7 @@ async function runWith(seed: number, bugs: Bugs): Promise<Verdict> {
   const ingest = createIngest({
     log: memory.log,
     directory,
-    reader: { hasMessage: async () => false },
+    reader: { hasMessage: async () => false, async *export() {} },
     clock: { now: () => NOW },
     logger: silentLogger,
     metrics: recordingMetrics(),
@@ -137,7 +137,8 @@ function storedBy(entries: readonly LoggedEntry[], keyOf: NonNullable<Bugs['stor
   entries.forEach((entry, row) => {
     if (entry.kind === 'quarantine') {
       const record = quarantineRecordSchema.parse(JSON.parse(Buffer.from(entry.body).toString()));
-      quarantined.push({ ...record, id: String(row), boot: record.boot ?? '', seq: record.seq ?? -1 });
+      const { boot = '', seq = -1 } = record;
+      quarantined.push({ ...record, id: String(row), boot, seq, state: 'refused', replayable: false });
       return;
     }
     const { identity, receivedAt, samples } = decodeTelemetryEntry(entry);

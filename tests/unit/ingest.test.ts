@@ -134,6 +134,9 @@ describe('ingest of telemetry', () => {
       boot: 'boot-1',
       seq: 1,
       samples: 1,
+      model: 'refrigerator',
+      places: [1],
+      payload: Buffer.from(JSON.stringify(telemetry(1, { s }))).toString('base64'),
     });
     const stored = (await h.entries()).find((entry) => entry.kind === 'telemetry');
     expect(stored && JSON.parse(textOf(stored)).s).toEqual([s[0], null, s[2]]);
