@@ -2,18 +2,24 @@
  * The thread in which the swarm publishes. CONNECT comes from mqtt-packet; PUBLISH is written and PUBACK read by hand,
  * because the swarm shares two cores with the server it measures and must not be the slower of both.
  */
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import mqttPacket from 'mqtt-packet';
 import { createLatencyHistogram } from './latency-histogram.ts';
 import type { BuildPayload, SwarmDevice, SwarmOptions, SwarmResult } from './swarm.ts';
+import { dial } from './swarm-dial.ts';
 
 const PUBACK = 4;
-const CONNACK = 2;
+const MAX_MESSAGE_ID = 65_535;
+/** How long an open loop waits for acknowledgements after its last publish. */
+const DRAIN_MS = 20_000;
 
 const options = workerData as SwarmOptions;
 const latency = createLatencyHistogram();
+const lateness = createLatencyHistogram();
 const totals = { sent: 0, acknowledged: 0, closed: 0 };
+let overrun = false;
 let lastAckAt = 0;
 
 /** PUBLISH with QoS 1 (MQTT 3.1.1, 3.3). */
@@ -35,57 +41,24 @@ function publishPacket(topic: Buffer, messageId: number, payload: string | Uint8
 }
 
 interface Publisher {
-  /** Begins to publish; resolves when the last acknowledgement is there or the server closed the connection. */
-  run(until: number): Promise<void>;
-}
-
-/** Logs one device in. Resolves with `undefined` when it is refused. */
-function logIn(device: SwarmDevice, index: number, build: BuildPayload): Promise<Publisher | undefined> {
-  const socket = connect({ host: options.host ?? '127.0.0.1', port: options.port, noDelay: true });
-  const { clientId, secret } = device;
-  socket.write(
-    mqttPacket.generate({
-      cmd: 'connect',
-      protocolId: 'MQTT',
-      protocolVersion: 4,
-      clientId,
-      username: clientId,
-      password: Buffer.from(secret),
-      clean: true,
-      keepalive: 1_200,
-    }),
-  );
-  return new Promise((resolve) => {
-    socket.on('error', () => {}); // Counted as closed; what it was does not change the result.
-    socket.once('close', () => resolve(undefined));
-    socket.once('data', (answer) => {
-      const accepted = answer[0] === CONNACK << 4 && answer[3] === 0;
-      if (accepted) resolve(createPublisher(socket, device, index, build));
-      else socket.destroy();
-    });
-  });
+  /** Publishes these in one write; latencies count from `since`. */
+  publish(since: readonly number[]): void;
+  inFlight(): number;
+  /** Called with the number of acknowledgements that came in one read. */
+  onAcks: (count: number) => void;
+  onClose: () => void;
+  readonly sent: number;
+  end(): void;
 }
 
 function createPublisher(socket: Socket, device: SwarmDevice, index: number, build: BuildPayload): Publisher {
   const topic = Buffer.from(device.topic);
-  const maxMessages = options.messagesPerConnection ?? Number.POSITIVE_INFINITY;
-  /** When the publish with this message id was sent. */
-  const sentAt = new Float64Array(65_536);
+  /** When the publish with this message id was due. */
+  const dueAt = new Float64Array(MAX_MESSAGE_ID + 1);
   let sequence = 0;
   let acknowledged = 0;
   let partial: Buffer = Buffer.alloc(0);
-
-  const publish = (count: number): void => {
-    const packets: Buffer[] = [];
-    for (let i = 0; i < count && sequence < maxMessages; i++) {
-      sequence += 1;
-      const messageId = ((sequence - 1) % 65_535) + 1;
-      sentAt[messageId] = performance.now();
-      packets.push(publishPacket(topic, messageId, build(index, sequence)));
-    }
-    totals.sent += packets.length;
-    if (packets.length > 0) socket.write(Buffer.concat(packets));
-  };
+  let ended = false;
 
   const readAcks = (bytes: Buffer): number => {
     const all = partial.length > 0 ? Buffer.concat([partial, bytes]) : bytes;
@@ -93,36 +66,107 @@ function createPublisher(socket: Socket, device: SwarmDevice, index: number, bui
     let at = 0;
     for (; at + 4 <= all.length; at += 4) {
       if ((all[at] ?? 0) >> 4 !== PUBACK) throw new Error(`expected a PUBACK, got byte ${all[at]}`);
-      latency.record(now - (sentAt[all.readUInt16BE(at + 2)] ?? now));
+      latency.record(now - (dueAt[all.readUInt16BE(at + 2)] ?? now));
     }
     partial = all.subarray(at);
     lastAckAt = now;
     return at / 4;
   };
 
-  return {
-    run(until) {
-      return new Promise((resolve) => {
-        let finished = false;
-        socket.once('close', () => {
-          if (!finished) totals.closed += 1;
-          resolve();
-        });
-        socket.on('data', (bytes: Buffer) => {
-          const count = readAcks(bytes);
-          acknowledged += count;
-          totals.acknowledged += count;
-          if (performance.now() < until) publish(count);
-          if (acknowledged === sequence) {
-            finished = true;
-            socket.end(mqttPacket.generate({ cmd: 'disconnect' }));
-            resolve();
-          }
-        });
-        publish(options.window);
+  const publisher: Publisher = {
+    publish(since) {
+      const packets = since.map((at) => {
+        sequence += 1;
+        const messageId = ((sequence - 1) % MAX_MESSAGE_ID) + 1;
+        dueAt[messageId] = at;
+        return publishPacket(topic, messageId, build(index, sequence));
       });
+      totals.sent += packets.length;
+      if (packets.length > 0) socket.write(packets.length === 1 ? (packets[0] as Buffer) : Buffer.concat(packets));
+    },
+    inFlight: () => sequence - acknowledged,
+    onAcks: () => {},
+    onClose: () => {},
+    get sent() {
+      return sequence;
+    },
+    end() {
+      ended = true;
+      socket.end(mqttPacket.generate({ cmd: 'disconnect' }));
     },
   };
+  socket.on('data', (bytes: Buffer) => {
+    const count = readAcks(bytes);
+    acknowledged += count;
+    totals.acknowledged += count;
+    publisher.onAcks(count);
+  });
+  socket.once('close', () => {
+    if (!ended) totals.closed += 1;
+    publisher.onClose();
+  });
+  return publisher;
+}
+
+/** Keeps the window full; resolves when the last acknowledgement is there or the server closed the connection. */
+function closedLoop(publisher: Publisher, until: number): Promise<void> {
+  const maxMessages = options.messagesPerConnection ?? Number.POSITIVE_INFINITY;
+  const publish = (count: number): void => {
+    const now = performance.now();
+    const wanted = Math.min(count, maxMessages - publisher.sent);
+    if (wanted > 0) publisher.publish(Array.from({ length: wanted }, () => now));
+  };
+  return new Promise((resolve) => {
+    publisher.onClose = resolve;
+    publisher.onAcks = (count) => {
+      if (performance.now() < until) publish(count);
+      if (publisher.inFlight() > 0) return;
+      publisher.end();
+      resolve();
+    };
+    publish(options.window);
+  });
+}
+
+/** Publishes by the schedule, one connection after the other, then waits for what is in flight. */
+async function openLoop(publishers: readonly Publisher[], ratePerSecond: number, durationMs: number): Promise<void> {
+  const startedAt = performance.now();
+  const total = Math.round((ratePerSecond * durationMs) / 1_000);
+  const dueAt = (index: number): number => startedAt + (index * 1_000) / ratePerSecond;
+  const isStopped = (): boolean => options.stopFlag !== undefined && Atomics.load(options.stopFlag, 0) === 1;
+  for (let next = 0; next < total && !overrun && !isStopped(); ) {
+    const now = performance.now();
+    const due = Math.min(total, Math.floor(((now - startedAt) * ratePerSecond) / 1_000) + 1);
+    next = publishDue(publishers, next, due, dueAt, now);
+    await pause(1);
+  }
+  const giveUpAt = performance.now() + DRAIN_MS;
+  while (totals.acknowledged < totals.sent && totals.closed === 0 && performance.now() < giveUpAt) await pause(5);
+  for (const publisher of publishers) publisher.end();
+}
+
+/** Publishes numbers `from` to `to` of the schedule, as one write a connection; returns where to go on. */
+function publishDue(
+  publishers: readonly Publisher[],
+  from: number,
+  to: number,
+  dueAt: (index: number) => number,
+  now: number,
+): number {
+  const batches = new Map<Publisher, number[]>();
+  for (let index = from; index < to; index++) {
+    const publisher = publishers[index % publishers.length] as Publisher;
+    const at = dueAt(index);
+    lateness.record(now - at);
+    const batch = batches.get(publisher);
+    if (batch) batch.push(at);
+    else batches.set(publisher, [at]);
+  }
+  for (const [publisher, batch] of batches) {
+    if (publisher.inFlight() + batch.length > options.window) overrun = true;
+    else publisher.publish(batch);
+  }
+  return to;
 }
 
 async function main(): Promise<SwarmResult> {
@@ -130,19 +174,27 @@ async function main(): Promise<SwarmResult> {
   if (!build) throw new Error(`${options.payload.module} exports no ${options.payload.export}`);
   if (options.devices.length < options.connections) throw new Error('there are fewer devices than connections');
   const devices = options.devices.slice(0, options.connections);
-  const publishers = (await Promise.all(devices.map((device, index) => logIn(device, index, build)))).flatMap(
-    (publisher) => publisher ?? [],
+  const dialled = await Promise.all(
+    devices.map(async (device, index) => {
+      const socket = await dial(options, device);
+      return socket && createPublisher(socket, device, index, build);
+    }),
   );
+  const publishers = dialled.flatMap((publisher) => publisher ?? []);
   if (publishers.length === 0) throw new Error('no connection was accepted');
+  const { ratePerSecond, durationMs } = options;
   const startedAt = performance.now();
-  const until = options.durationMs === undefined ? Number.POSITIVE_INFINITY : startedAt + options.durationMs;
-  await Promise.all(publishers.map((publisher) => publisher.run(until)));
+  const until = durationMs === undefined ? Number.POSITIVE_INFINITY : startedAt + durationMs;
+  if (ratePerSecond === undefined) await Promise.all(publishers.map((publisher) => closedLoop(publisher, until)));
+  else await openLoop(publishers, ratePerSecond, durationMs ?? 0);
   const seconds = Math.max(lastAckAt - startedAt, 0.001) / 1_000;
   return {
     ...totals,
     closed: options.connections - publishers.length + totals.closed,
     seconds,
     perSecond: totals.acknowledged / seconds,
+    overrun,
+    behindMs: lateness.quantile(0.99),
     latencyMs: {
       p50: latency.quantile(0.5),
       p95: latency.quantile(0.95),

@@ -1,7 +1,8 @@
 /**
  * A swarm of MQTT publishers in a worker thread, and a bare Aedes to compare with: the same swarm against both in one
  * run says what our rules and our durability cost. Closed loop: every connection keeps `window` QoS 1 publishes in
- * flight, so the rate is what the server acknowledges, and nothing is lost unnoticed.
+ * flight, so the rate is what the server acknowledges, and nothing is lost unnoticed. Open loop (`ratePerSecond`): each
+ * publish has its time, and its latency counts from that time, also when the publisher or the server was late.
  *
  * @example
  * const bare = await startBareAedes();
@@ -15,12 +16,16 @@ import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
 import { Worker } from 'node:worker_threads';
 import { Aedes } from 'aedes';
+import { startOwnProgram } from './child-program.ts';
 
 export interface SwarmDevice {
   /** Client id and user name. */
   readonly clientId: string;
   readonly secret: string;
   readonly topic: string;
+  /** Certificate and key (PEM) for mutual TLS. */
+  readonly cert?: string;
+  readonly key?: string;
 }
 
 /** Where the worker finds the function that makes payloads: functions cannot be sent to it. */
@@ -38,8 +43,15 @@ export interface SwarmOptions {
   readonly host?: string;
   readonly port: number;
   readonly connections: number;
-  /** Publishes of one connection that wait for their acknowledgement. */
+  /**
+   * Publishes of one connection that wait for their acknowledgement. In an open loop the most there may be: one more
+   * means that the server has fallen behind, and the swarm stops (`overrun`).
+   */
   readonly window: number;
+  /** Open loop: so many publishes a second over all connections, for `durationMs`. */
+  readonly ratePerSecond?: number;
+  /** Ends early when this shared flag becomes 1 (open loop): what is in flight is still waited for. */
+  readonly stopFlag?: Int32Array;
   /** Device of each connection: as many as connections, or more. */
   readonly devices: readonly SwarmDevice[];
   readonly payload: PayloadSource;
@@ -57,7 +69,11 @@ export interface SwarmResult {
   /** From the first publish to the last acknowledgement; connecting is not counted. */
   readonly seconds: number;
   readonly perSecond: number;
-  /** From publish to acknowledgement. */
+  /** Open loop: a connection had more in flight than its window, so not everything was published. */
+  readonly overrun: boolean;
+  /** Open loop: how late the swarm itself was, 99th percentile. Latencies are not to be believed when this is large. */
+  readonly behindMs: number;
+  /** From publish to acknowledgement; from the scheduled time in an open loop. */
   readonly latencyMs: { readonly p50: number; readonly p95: number; readonly p99: number; readonly max: number };
 }
 
@@ -66,6 +82,12 @@ export const TEN_SIGNALS: PayloadSource = {
   module: new URL('./ten-signals.ts', import.meta.url).href,
   export: 'tenSignals',
 };
+
+/** The bare Aedes in a process of its own. */
+export async function startBareAedesProcess(): Promise<BareServer & { readonly pid: number }> {
+  const program = await startOwnProgram(new URL('./bare-aedes.ts', import.meta.url), [], /^(\d+)\n/);
+  return { port: Number(program.ready[1]), pid: program.pid, close: () => program.stop() };
+}
 
 /** Runs the swarm in a thread of its own. Rejects when no connection was accepted. */
 export function runSwarm(options: SwarmOptions): Promise<SwarmResult> {
