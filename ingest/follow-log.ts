@@ -103,6 +103,10 @@ class LogFollower implements Follower {
     }
     await this.#options.handle(entries, next, this.#abort.signal);
     this.#position = next;
+    this.#scheduleCommit();
+  }
+
+  #scheduleCommit(): void {
     this.#commitTimer ??= setTimeout(() => void this.#commit(), this.#options.commitEveryMs).unref();
   }
 
@@ -147,7 +151,9 @@ class LogFollower implements Follower {
       this.#committed = position;
     } catch (error) {
       const { consumer } = this.#options;
-      this.#needs.logger.warn({ consumer, error: errorText(error) }, 'Could not commit; the next batch tries again');
+      this.#needs.logger.warn({ consumer, error: errorText(error) }, 'Could not commit; trying again');
+      // By itself, also when nothing more comes: a full disk gets room only when finished segments may be deleted.
+      if (!this.#abort.signal.aborted) this.#scheduleCommit();
     }
   }
 }

@@ -111,6 +111,11 @@ export function checkFrame(buffer: Buffer, at: number, end: number, position: Po
   return { kind: 'frame', length };
 }
 
+/** Bytes from the start of its group commit to a checked frame. */
+export function batchOffset(buffer: Buffer, at: number): number {
+  return buffer.readUInt32LE(at + 12);
+}
+
 /** Kind of a checked frame, without reading the rest of it. */
 export function frameKind(buffer: Buffer, at: number): EntryKind {
   return ENTRY_KINDS[buffer[at + 24] as number] ?? 'other';
@@ -140,7 +145,7 @@ export function readFrame(buffer: Buffer, at: number, length: number, position: 
 export function laterCommitExists(buffer: Buffer, position: Position, damagedAt: Position): boolean {
   for (let at = buffer.indexOf(MAGIC); at >= 0; at = buffer.indexOf(MAGIC, at + 1)) {
     if (checkFrame(buffer, at, buffer.length, position + at).kind !== 'frame') continue;
-    if (position + at - buffer.readUInt32LE(at + 12) > damagedAt) return true;
+    if (position + at - batchOffset(buffer, at) > damagedAt) return true;
   }
   return false;
 }

@@ -27,6 +27,6 @@ export async function inspectLog(directory: string): Promise<LogCondition> {
   const headless = last !== undefined && (await wasBeingCreated(last));
   checkChain(headless ? facts.slice(0, -1) : facts);
   if (!last || headless) return { segments: facts.length, bytes, tornBytes: last?.bytes ?? 0 };
-  const whole = SEGMENT_HEADER_BYTES + (await findSegmentEnd(last)) - last.base;
+  const whole = SEGMENT_HEADER_BYTES + (await findSegmentEnd(last)).end - last.base;
   return { segments: facts.length, bytes, tornBytes: last.bytes - whole };
 }

@@ -1,11 +1,14 @@
-/** The two system calls that decide about durability, apart, so that tests can make them fail. */
+/** The system calls that decide about durability, apart, so that tests can make them fail. */
 import { fdatasync, write } from 'node:fs';
+import { statfs } from 'node:fs/promises';
 
 export interface LogDisk {
   /** Writes all `length` bytes at `fileOffset`. */
   write(fd: number, buffer: Uint8Array, length: number, fileOffset: number): Promise<void>;
   /** Returns when everything written is on the medium. */
   sync(fd: number): Promise<void>;
+  /** Bytes that may still be written to the file system of a folder. */
+  freeBytes(directory: string): Promise<number>;
 }
 
 export const nodeDisk: LogDisk = {
@@ -24,4 +27,8 @@ export const nodeDisk: LogDisk = {
     new Promise((resolve, reject) => {
       fdatasync(fd, (error) => (error ? reject(error) : resolve()));
     }),
+  async freeBytes(directory) {
+    const { bavail, bsize } = await statfs(directory);
+    return bavail * bsize;
+  },
 };

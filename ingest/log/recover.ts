@@ -17,6 +17,8 @@ export interface Recovery {
   readonly segments: Segment[];
   /** Where the last segment's whole frames end; `undefined` without segments. */
   readonly end: Position | undefined;
+  /** Where the last group commit of the last segment began: whether it reached the medium nobody knows. */
+  readonly lastCommit: Position | undefined;
   /** Bytes of a torn tail that were cut off: never acknowledged. */
   readonly droppedBytes: number;
 }
@@ -28,13 +30,14 @@ export async function recoverSegments(directory: string): Promise<Recovery> {
   const headless = await dropHalfCreated(directory, segments);
   checkChain(segments);
   const last = segments.at(-1);
-  if (!last) return { segments: [], end: undefined, droppedBytes: headless };
-  const end = await findSegmentEnd(last);
+  if (!last) return { segments: [], end: undefined, lastCommit: undefined, droppedBytes: headless };
+  const { end, lastCommit } = await findSegmentEnd(last);
   const wholeBytes = SEGMENT_HEADER_BYTES + end - last.base;
   if (last.bytes > wholeBytes) await truncate(last.path, wholeBytes);
   return {
     segments: segments.map(({ path, base }) => ({ path, base })),
     end,
+    lastCommit,
     droppedBytes: headless + last.bytes - wholeBytes,
   };
 }

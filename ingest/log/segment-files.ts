@@ -9,7 +9,8 @@ import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { AppError } from '../../contract/kernel/errors.ts';
 import type { Position } from '../../contract/ports/telemetry-log.ts';
-import { checkFrame, laterCommitExists } from './frame.ts';
+import { batchOffset, checkFrame, laterCommitExists } from './frame.ts';
+import type { LogDisk } from './log-disk.ts';
 
 const FILE_PATTERN = /^(\d{16})\.seg$/;
 const HEADER_MAGIC = 'PRESLOG1';
@@ -95,25 +96,31 @@ export function checkChain(segments: readonly SegmentFacts[]): void {
   });
 }
 
-/**
- * Stream position at which the whole frames of a segment end. What follows is a torn tail.
- * @throws AppError LOG_CORRUPT when frames that a later group commit proves durable are damaged
- */
-export async function findSegmentEnd(segment: SegmentFacts): Promise<Position> {
+export interface SegmentEnd {
+  /** Stream position at which the whole frames end. What follows is a torn tail. */
+  readonly end: Position;
+  /** Where the group commit of the last whole frame began; `end` without frames. */
+  readonly lastCommit: Position;
+}
+
+/** @throws AppError LOG_CORRUPT when frames that a later group commit proves durable are damaged */
+export async function findSegmentEnd(segment: SegmentFacts): Promise<SegmentEnd> {
   const file = await open(segment.path, 'r');
   try {
     let position = segment.base;
+    let lastCommit = position;
     let chunkBytes = SCAN_CHUNK_BYTES;
     for (;;) {
       const chunk = await readAt(file, segment, position, chunkBytes);
-      const { passed, needed, damaged } = scanChunk(chunk, position);
+      const { passed, needed, damaged, last } = scanChunk(chunk, position);
+      if (last !== undefined) lastCommit = position + last - batchOffset(chunk, last);
       position += passed;
       const atFileEnd = chunk.length < chunkBytes;
       if (damaged || (needed > 0 && atFileEnd)) {
         await refuseDamage(file, segment, position);
-        return position;
+        return { end: position, lastCommit };
       }
-      if (atFileEnd) return position;
+      if (atFileEnd) return { end: position, lastCommit };
       chunkBytes = Math.max(SCAN_CHUNK_BYTES, needed);
     }
   } finally {
@@ -136,15 +143,47 @@ export async function wasBeingCreated(segment: SegmentFacts): Promise<boolean> {
   }
 }
 
-function scanChunk(chunk: Buffer, position: Position): { passed: number; needed: number; damaged: boolean } {
+interface Scan {
+  readonly passed: number;
+  /** Bytes that the frame behind them needs, when it is cut off by the end of the chunk. */
+  readonly needed: number;
+  readonly damaged: boolean;
+  /** Where the last whole frame starts in the chunk. */
+  readonly last: number | undefined;
+}
+
+function scanChunk(chunk: Buffer, position: Position): Scan {
   let at = 0;
+  let last: number | undefined;
   while (at < chunk.length) {
     const check = checkFrame(chunk, at, chunk.length, position + at);
-    if (check.kind === 'damaged') return { passed: at, needed: 0, damaged: true };
-    if (check.kind === 'partial') return { passed: at, needed: check.needed, damaged: false };
+    if (check.kind === 'damaged') return { passed: at, needed: 0, damaged: true, last };
+    if (check.kind === 'partial') return { passed: at, needed: check.needed, damaged: false, last };
+    last = at;
     at += check.length;
   }
-  return { passed: at, needed: 0, damaged: false };
+  return { passed: at, needed: 0, damaged: false, last };
+}
+
+/**
+ * Makes the segment's end durable by writing it once more, from its last group commit on. A process that ended after a failed fdatasync, or
+ * before any, leaves pages that can be read but may never have been written: the kernel marks them clean when it gives
+ * them up, and a later fdatasync passes over them. Only written again they are dirty, and the next sync means something.
+ */
+export async function rewriteEnd(
+  file: FileHandle,
+  disk: LogDisk,
+  segment: Segment,
+  from: Position,
+  end: Position,
+): Promise<void> {
+  const start = from > segment.base ? SEGMENT_HEADER_BYTES + from - segment.base : 0;
+  const length = SEGMENT_HEADER_BYTES + end - segment.base - start;
+  const bytes = Buffer.allocUnsafeSlow(length);
+  const { bytesRead } = await file.read(bytes, 0, length, start);
+  if (bytesRead < length) throw corrupt(segment.path, end, 'its end could not be read');
+  await disk.write(file.fd, bytes, length, start);
+  await disk.sync(file.fd);
 }
 
 async function refuseDamage(file: FileHandle, segment: SegmentFacts, damagedAt: Position): Promise<void> {

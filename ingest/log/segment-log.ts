@@ -3,7 +3,7 @@
  * is gathered and becomes the next write, back to back and never on a timer: a lone message waits for one fdatasync, a
  * flood shares it. What was called back without an error is on the medium. See docs/ingest.md.
  */
-import { type FileHandle, mkdir, open, statfs, unlink } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppError, type ErrorCode, errorText } from '../../contract/kernel/errors.ts';
 import { SECOND_MS } from '../../contract/kernel/time.ts';
@@ -22,7 +22,7 @@ import { frameBound } from './frame.ts';
 import { type LogDisk, nodeDisk } from './log-disk.ts';
 import { PendingBatch } from './pending-batch.ts';
 import { recoverSegments } from './recover.ts';
-import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, type Segment, segmentPath } from './segment-files.ts';
+import { encodeSegmentHeader, rewriteEnd, SEGMENT_HEADER_BYTES, type Segment, segmentPath } from './segment-files.ts';
 import { openSegmentLogReader, type SegmentReader } from './segment-reader.ts';
 
 const MIB = 1024 * 1024;
@@ -139,14 +139,14 @@ class FileLog implements TelemetryLog {
     const { directory, logger } = this.#needs;
     await mkdir(directory, { recursive: true, mode: FOLDER_MODE });
     await this.#consumersFile.load();
-    const { segments, end, droppedBytes } = await recoverSegments(directory);
+    const { segments, end, lastCommit, droppedBytes } = await recoverSegments(directory);
     const furthest = Math.max(this.#consumersFile.furthest, this.#options.minimumEnd);
     const lostBytes = Math.max(0, furthest - (end ?? furthest));
     this.#segments = segments;
     this.recovery = { droppedBytes, lostBytes };
     if (lostBytes > 0) logger.error({ directory, lostBytes }, 'Acknowledged entries are missing from the log');
     if (droppedBytes > 0) logger.warn({ directory, droppedBytes }, 'Cut off a torn tail that was never acknowledged');
-    await this.#openTail(end ?? furthest, furthest);
+    await this.#openTail(end ?? furthest, furthest, lastCommit ?? furthest);
     await this.#checkDisk();
     this.#closed = undefined;
     this.#timer = setInterval(() => {
@@ -300,7 +300,7 @@ class FileLog implements TelemetryLog {
    * second fdatasync may succeed without having written the pages that the first one lost), so the log stays failed.
    */
   async #fail(batch: PendingBatch, failure: NodeJS.ErrnoException): Promise<void> {
-    const noSpace = failure.code === 'ENOSPC' && failure.syscall === 'write' && (await this.#cutOff(batch.start));
+    const noSpace = isNoSpace(failure) && (await this.#cutOff(batch.start));
     const error = new AppError(noSpace ? 'LOG_FULL' : 'LOG_FAILED', errorText(failure), { cause: failure });
     if (noSpace) this.#diskFull = true;
     else this.#closed = error;
@@ -349,11 +349,18 @@ class FileLog implements TelemetryLog {
   }
 
   /** Opens the last segment for appending, or begins one where positions were never used before. */
-  async #openTail(end: Position, furthest: Position): Promise<void> {
+  async #openTail(end: Position, furthest: Position, lastCommit: Position): Promise<void> {
     const last = this.#segments.at(-1);
     if (last && end >= furthest) {
       const file = await open(last.path, 'r+');
-      await file.datasync(); // What a killed process wrote may still be in the page cache only; followers will see it.
+      try {
+        // What a killed or failed process wrote last may be in the page cache only; followers will see it.
+        await rewriteEnd(file, this.#options.disk, last, lastCommit, end);
+        await syncFolder(this.#needs.directory);
+      } catch (error) {
+        await file.close();
+        throw error;
+      }
       this.#tail = { file, base: last.base };
     } else {
       await this.#roll(furthest, end);
@@ -403,13 +410,12 @@ class FileLog implements TelemetryLog {
   }
 
   async #checkDisk(): Promise<void> {
-    const { minFreeBytes } = this.#options;
+    const { minFreeBytes, disk } = this.#options;
     const enough = Math.max(minFreeBytes, this.#diskFull ? MIB : 0);
     if (enough === 0) return;
-    const { bavail, bsize } = await statfs(this.#needs.directory);
-    const full = bavail * bsize < enough;
-    if (full !== this.#diskFull)
-      this.#needs.logger.warn({ freeBytes: bavail * bsize, full }, 'Free disk space changed');
+    const freeBytes = await disk.freeBytes(this.#needs.directory);
+    const full = freeBytes < enough;
+    if (full !== this.#diskFull) this.#needs.logger.warn({ freeBytes, full }, 'Free disk space changed');
     this.#diskFull = full;
   }
 
@@ -444,6 +450,11 @@ class FileLog implements TelemetryLog {
       metrics.gauge('presage_log_lag_bytes', help, this.lagBytes(consumer), { ...this.#labels, consumer });
     }
   }
+}
+
+/** Before anything was synced: the write itself, or making the file for it. */
+function isNoSpace({ code, syscall }: NodeJS.ErrnoException): boolean {
+  return (code === 'ENOSPC' || code === 'EDQUOT') && (syscall === 'write' || syscall === 'open');
 }
 
 function asError(error: unknown): NodeJS.ErrnoException {

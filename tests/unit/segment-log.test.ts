@@ -258,6 +258,38 @@ describe('segment log on a failing disk', () => {
     ]);
   });
 
+  it('writes its last group again at the next start: the kernel may have given up those pages', async () => {
+    const first = await openLog();
+    await appended(first.log, logEntry({ text: 'kept' }));
+    const from = first.log.end();
+    await Promise.all([
+      appended(first.log, logEntry({ text: 'last' })),
+      appended(first.log, logEntry({ text: 'group' })),
+    ]);
+    const calls: string[] = [];
+    const disk = failing({
+      async write(fd, buffer, length, offset) {
+        calls.push(`write ${offset}+${length}`);
+        await nodeDisk.write(fd, buffer, length, offset);
+      },
+      async sync(fd) {
+        calls.push('sync');
+        await nodeDisk.sync(fd);
+      },
+    });
+    const again = await openLog({ disk }, await copyAsKilled('rewritten'));
+    expect(calls).toEqual([`write ${SEGMENT_HEADER_BYTES + from}+${first.log.end() - from}`, 'sync']);
+    expect((await readAll(again.log)).map(textOf)).toEqual(['kept', 'last', 'group']);
+  });
+
+  it('does not open when its last group cannot be made durable', async () => {
+    const { log } = await openLog();
+    await appended(log, logEntry());
+    const sync = (): Promise<void> => Promise.reject(ioError('EIO', 'fdatasync'));
+    const copy = await copyAsKilled('failing');
+    await expect(openLog({ disk: failing({ sync }) }, copy)).rejects.toMatchObject({ code: 'EIO' });
+  });
+
   it('goes on after a full disk, without the half-written group', async () => {
     let full = false;
     const write: LogDisk['write'] = async (fd, buffer, length, offset) => {
