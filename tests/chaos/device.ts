@@ -27,11 +27,26 @@ export interface ChaosDeviceConfig {
 export interface ChaosDevice {
   readonly journal: readonly JournalMessage[];
   start(): void;
+  /** One more message, also after `quiet`. */
+  sendOne(): void;
+  /** How often it did what. */
+  readonly mischief: Readonly<Mischief>;
   /** Makes no more messages; what is not acknowledged is still sent again and again. */
   quiet(): void;
   /** Messages that wait for their acknowledgement. */
   pending(): number;
   stop(): void;
+}
+
+/** What a device did on purpose; `equalTimes` and `skewed` count messages. */
+export interface Mischief {
+  repeated: number;
+  repeatedLate: number;
+  reordered: number;
+  disconnected: number;
+  rebooted: number;
+  equalTimes: number;
+  skewed: number;
 }
 
 const WINDOW = 24;
@@ -45,8 +60,19 @@ export function createChaosDevice(config: ChaosDeviceConfig, random: Random): Ch
   const ref = { tenant, device };
   const traffic = createTraffic(tenant, device, random);
   const journal: JournalMessage[] = [];
+  const mischief: Mischief = {
+    repeated: 0,
+    repeatedLate: 0,
+    reordered: 0,
+    disconnected: 0,
+    rebooted: 0,
+    equalTimes: 0,
+    skewed: 0,
+  };
   /** To be sent, next first. */
   let queue: JournalMessage[] = [];
+  /** Kept back, to be overtaken by younger ones. */
+  let held: JournalMessage[] = [];
   /** Sent on this connection and not acknowledged, by message id. */
   const inFlight = new Map<number, { message: JournalMessage; sentAt: number }>();
   let socket: Socket | undefined;
@@ -138,27 +164,43 @@ export function createChaosDevice(config: ChaosDeviceConfig, random: Random): Ch
   }
 
   function tick(): void {
-    if (measuring && queue.length < WINDOW) {
-      const message = traffic.next(Date.now());
-      queue.push(message);
-      if (!config.steady) {
-        journal.push(message);
-        misbehave(message);
-      }
-    }
+    if (measuring && queue.length < WINDOW) make();
+    if (!measuring || Math.random() < 0.3) queue.push(...held.splice(0));
     const oldest = inFlight.values().next().value;
     if (oldest && performance.now() - oldest.sentAt > PATIENCE_MS) socket?.destroy();
     pump();
     timer = setTimeout(tick, config.intervalMs * (0.5 + Math.random()));
   }
 
+  function make(): void {
+    const message = traffic.next(Date.now());
+    queue.push(message);
+    if (config.steady) return;
+    journal.push(message);
+    if (traffic.skewMs !== 0) mischief.skewed++;
+    if (hasEqualTimes(message)) mischief.equalTimes++;
+    misbehave(message);
+  }
+
   function misbehave(message: JournalMessage): void {
     const roll = random();
-    if (roll < 0.05) queue.push(message);
-    else if (roll < 0.08) queue.push(pick(journal, random));
-    else if (roll < 0.13) queue.reverse();
-    else if (roll < 0.135) socket?.destroy();
-    else if (roll < 0.14) reboot();
+    if (roll < 0.05) {
+      queue.push(message);
+      mischief.repeated++;
+    } else if (roll < 0.08) {
+      queue.push(pick(journal, random));
+      mischief.repeatedLate++;
+    } else if (roll < 0.13) {
+      held.push(...queue.splice(-1));
+      queue.reverse();
+      mischief.reordered++;
+    } else if (roll < 0.135) {
+      socket?.destroy();
+      mischief.disconnected++;
+    } else if (roll < 0.14) {
+      reboot();
+      mischief.rebooted++;
+    }
   }
 
   /** Half of the devices lose with the power what they had not sent. */
@@ -166,6 +208,7 @@ export function createChaosDevice(config: ChaosDeviceConfig, random: Random): Ch
     socket?.destroy();
     if (random() < 0.5) {
       queue = [];
+      held = [];
       inFlight.clear();
     }
     traffic.reboot();
@@ -178,10 +221,15 @@ export function createChaosDevice(config: ChaosDeviceConfig, random: Random): Ch
       open();
       tick();
     },
+    sendOne() {
+      make();
+      pump();
+    },
+    mischief,
     quiet() {
       measuring = false;
     },
-    pending: () => queue.length + inFlight.size,
+    pending: () => queue.length + held.length + inFlight.size,
     stop() {
       stopped = true;
       clearTimeout(timer);
@@ -189,4 +237,8 @@ export function createChaosDevice(config: ChaosDeviceConfig, random: Random): Ch
       socket?.destroy();
     },
   };
+}
+
+function hasEqualTimes({ samples }: JournalMessage): boolean {
+  return new Set(samples.map(({ time }) => time)).size < samples.length;
 }

@@ -3,14 +3,20 @@ import { join } from 'node:path';
 import type { Random } from '../../contract/kernel/random.ts';
 import type { RunningPostgres } from '../support/debian-postgres.ts';
 import type { PresageProcess } from '../support/presage-process.ts';
+import { waitFor } from '../support/wait-for.ts';
+import type { DiskFaults } from './disk-faults.ts';
 import type { InfluxProxy, ProxyMode } from './influx-proxy.ts';
-import { postmasterPid, signalFamily, tearTail } from './processes.ts';
+import { lastSegment, loseLastCommit, postmasterPid, signalFamily, tearTail } from './processes.ts';
+import { answersInTime, isReady, refusesTelemetry } from './server-view.ts';
 
 export interface Surroundings {
   readonly server: PresageProcess;
   /** Absent = the server runs its own, embedded PostgreSQL. */
   readonly postgres?: RunningPostgres;
   readonly proxy?: InfluxProxy;
+  readonly disk: DiskFaults;
+  /** Begins to count how many of the messages made from now on are acknowledged. */
+  readonly countAcked: () => () => number;
   readonly random: Random;
 }
 
@@ -22,7 +28,18 @@ export interface FaultReport {
   readonly recoveriesMs: number[];
   tornBytes: number;
   droppedBytes: number;
+  /** fdatasync calls that failed, as far as they were counted, and bytes of their group commits that "the kernel" lost. */
+  failedSyncs: number;
+  lostBytes: number;
+  /** Slowest way back to ready after the disk had room again. */
+  slowestAfterFullMs: number;
+  /** What the server did not do while it was hurt though it must. */
+  readonly broken: string[];
 }
+
+/** A full disk must be noticed within this. */
+const NOTICE_MS = 10_000;
+const NEARLY_FULL_BYTES = 64 * 1024 ** 2;
 
 type Fault = (around: Surroundings, report: FaultReport) => Promise<void>;
 
@@ -95,6 +112,71 @@ function influxFault(mode: ProxyMode): Fault {
   };
 }
 
+/** Nothing may be acknowledged, nothing may hang, and it must go on by itself when there is room. */
+function fullDisk(leaveBytes: number): Fault {
+  return async (around, report) => {
+    const { server, disk, countAcked, random } = around;
+    const broken = (what: string): void => void report.broken.push(`disk with ${leaveBytes} bytes left: ${what}`);
+    disk.fillUp(leaveBytes);
+    try {
+      await waitFor('503', () => refusesTelemetry(server.api), NOTICE_MS).catch(() => broken('/readyz said 200'));
+      const acked = countAcked();
+      const until = performance.now() + 1_000 + random() * 7_000;
+      while (performance.now() < until) {
+        if (!(await answersInTime(server.api))) broken('/healthz did not answer');
+        await pause(100);
+      }
+      if (acked() > 0) broken(`${acked()} messages acknowledged`);
+    } finally {
+      disk.makeRoom();
+    }
+    const roomAt = performance.now();
+    if ((await server.ended(0)) !== undefined) {
+      broken(`the process ended:\n${server.log().slice(-1_000)}`);
+      await startAgain(around, report);
+    }
+    await waitFor('200', () => isReady(server.api), 6 * NOTICE_MS).catch(() => broken('/readyz stayed 503'));
+    report.slowestAfterFullMs = Math.max(report.slowestAfterFullMs, Math.round(performance.now() - roomAt));
+  };
+}
+
+/** A start on a full disk may end with an error or wait; with room again it must come up, and nothing may be lost. */
+const killWhileDiskIsFull: Fault = async (around, report) => {
+  const { server, disk, random } = around;
+  disk.fillUp(0);
+  try {
+    await pause(random() * 1_500);
+    if ((await server.ended(0)) === undefined) await server.kill();
+    const starting = server.restart().then(
+      () => true,
+      () => false,
+    );
+    await Promise.race([starting, pause(3_000)]);
+    disk.makeRoom();
+    if (!(await starting)) await startAgain(around, report);
+  } finally {
+    disk.makeRoom();
+  }
+};
+
+/**
+ * The server must end by itself: it cannot know what is on the medium. A group commit whose sync failed may be gone, or
+ * zeros, or there; nothing of it may have been acknowledged.
+ */
+const eioOnFdatasync: Fault = async (around, report) => {
+  const { server, disk, random } = around;
+  const log = join(dataOf(server), 'log', 'telemetry');
+  await disk.failSyncs(server.pid, lastSegment(log));
+  const code = await server.ended(NOTICE_MS);
+  report.failedSyncs += (await disk.healSyncs()) ?? 1;
+  if (code === undefined) {
+    report.broken.push('fdatasync failed, and the server went on');
+    await server.kill();
+  }
+  report.lostBytes += await loseLastCommit(log, random);
+  await startAgain(around, report);
+};
+
 /** A kill while InfluxDB is away: what waits in the log must survive both. */
 const killWhileInfluxIsAway: Fault = async (around, report) => {
   around.proxy?.set('away');
@@ -105,7 +187,15 @@ const killWhileInfluxIsAway: Fault = async (around, report) => {
 };
 
 const KILLS: Readonly<Record<string, Fault>> = { kill, killBoth, killAndTear };
-const OTHERS: Readonly<Record<string, Fault>> = { stopInOrder, freeze, freezePostgres };
+const OTHERS: Readonly<Record<string, Fault>> = {
+  stopInOrder,
+  freeze,
+  freezePostgres,
+  diskFull: fullDisk(0),
+  diskBelowItsWatermark: fullDisk(NEARLY_FULL_BYTES),
+  killWhileDiskIsFull,
+  eioOnFdatasync,
+};
 const INFLUX_FAULTS: Readonly<Record<string, Fault>> = {
   influxAway: influxFault('away'),
   influxSlow: influxFault('slow'),
@@ -117,11 +207,22 @@ const INFLUX_FAULTS: Readonly<Record<string, Fault>> = {
 
 /** Makes `kills` kills, and other faults between them, spread over the time until `endsAt` (of performance.now()). */
 export async function makeFaults(around: Surroundings, kills: number, endsAt: number): Promise<FaultReport> {
-  const report: FaultReport = { made: {}, startsMs: [], recoveriesMs: [], tornBytes: 0, droppedBytes: 0 };
   const others = {
     ...OTHERS,
     ...(around.postgres ? { restartPostgres } : { embeddedDies }),
     ...(around.proxy ? INFLUX_FAULTS : {}),
+  };
+  const report: FaultReport = {
+    // Each is named, also one that was never made.
+    made: Object.fromEntries([...Object.keys(KILLS), ...Object.keys(others)].map((name) => [name, 0])),
+    startsMs: [],
+    recoveriesMs: [],
+    tornBytes: 0,
+    droppedBytes: 0,
+    failedSyncs: 0,
+    lostBytes: 0,
+    slowestAfterFullMs: 0,
+    broken: [],
   };
   // They come in turn, in an order of the seed, so that a short run has seen each of them too.
   const nextOf = (faults: Readonly<Record<string, Fault>>): (() => string) => {

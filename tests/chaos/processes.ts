@@ -1,7 +1,17 @@
 /** Stopping and continuing real processes with all their children, as a suspended machine or a frozen disk would. */
-import { appendFileSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import {
+  appendFileSync,
+  closeSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import type { Random } from '../../contract/kernel/random.ts';
+import { findSegmentEnd, inspectSegment, listSegments, SEGMENT_HEADER_BYTES } from '../../ingest/log/segment-files.ts';
 
 /** Sends a signal to a process and its children; those that are gone meanwhile are passed over. */
 export function signalFamily(pid: number, signal: NodeJS.Signals): void {
@@ -39,14 +49,36 @@ export function postmasterPid(data: string): number | undefined {
   }
 }
 
+/** The file that a log writes to; '' without one. */
+export function lastSegment(logDirectory: string): string {
+  return listSegments(logDirectory).at(-1)?.path ?? '';
+}
+
+/**
+ * What a failed fdatasync may leave of the last group commit: nothing, zeros, or all of it. Returns the bytes lost.
+ */
+export async function loseLastCommit(logDirectory: string, random: Random): Promise<number> {
+  const last = listSegments(logDirectory).at(-1);
+  if (!last) return 0;
+  const { end, lastCommit } = await findSegmentEnd(await inspectSegment(last));
+  const roll = random();
+  if (roll < 0.2 || end === lastCommit) return 0;
+  const start = SEGMENT_HEADER_BYTES + lastCommit - last.base;
+  if (roll < 0.6) truncateSync(last.path, start);
+  else overwrite(last.path, start, end - lastCommit);
+  return end - lastCommit;
+}
+
+function overwrite(path: string, start: number, length: number): void {
+  const file = openSync(path, 'r+');
+  writeSync(file, Buffer.alloc(length), 0, length, start);
+  closeSync(file);
+}
+
 /** Appends part of what stands at a log's end to its last file: what a power cut leaves of a group commit. */
 export function tearTail(logDirectory: string, random: Random): number {
-  const name = readdirSync(logDirectory)
-    .filter((file) => file.endsWith('.seg'))
-    .sort()
-    .at(-1);
-  if (!name) return 0;
-  const path = join(logDirectory, name);
+  const path = lastSegment(logDirectory);
+  if (!path) return 0;
   const size = statSync(path).size;
   const bytes = 1 + Math.floor(random() * Math.min(2_000, size - 1));
   appendFileSync(path, readFileSync(path).subarray(size - bytes, size - Math.floor(bytes / 3)));

@@ -1,18 +1,21 @@
 /**
  * `npm run chaos -- --seed N --minutes M [--kills K] [--store embedded|influx] [--sql embedded|server]`: a whole Presage under
- * misbehaving devices while it and what it needs are killed, frozen and cut off. Prints one JSON verdict on stdout and
- * ends with 1 when a promise was broken. Faults and devices' mischief come from the seed; their timing is the machine's.
+ * misbehaving devices while it, its disk and what it needs are killed, frozen, filled and cut off. Prints one JSON verdict
+ * on stdout and ends with 1 when a promise was broken. Faults and devices' mischief come from the seed; their timing is
+ * the machine's. With `--plant BUG` the server has a bug on purpose (see plants.ts), and the verdict must say so.
  */
+import { rmSync } from 'node:fs';
 import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { startInfluxServer } from '../../app/demo/influx-server.ts';
 import { seededRandom } from '../../contract/kernel/random.ts';
 import type { SeedFile } from '../../contract/kernel/seed.ts';
 import { findBinary } from '../support/binaries.ts';
-import { startDebianPostgres } from '../support/debian-postgres.ts';
+import { startDebianPostgres, temporaryDirectory } from '../support/debian-postgres.ts';
 import { type PresageProcess, startPresage } from '../support/presage-process.ts';
 import { waitFor } from '../support/wait-for.ts';
-import { type ChaosDevice, createChaosDevice } from './device.ts';
+import { type ChaosDevice, createChaosDevice, type Mischief } from './device.ts';
+import { openDiskFaults } from './disk-faults.ts';
 import { makeFaults } from './faults.ts';
 import { startInfluxProxy } from './influx-proxy.ts';
 import { balanceOf, exportOf, isReady, lagBytes, metricsOf, quarantineOf } from './server-view.ts';
@@ -27,6 +30,9 @@ const { values: options } = parseArgs({
     sql: { type: 'string' },
     devices: { type: 'string', default: '8' },
     rate: { type: 'string', default: '10' },
+    plant: { type: 'string' },
+    // No mount and no strace, though they could be had.
+    'adapter-only': { type: 'boolean', default: false },
     'start-limit-ms': { type: 'string', default: '5000' },
   },
 });
@@ -35,6 +41,7 @@ const minutes = Number(options.minutes);
 const kills = Number(options.kills ?? Math.max(minutes >= 5 ? 30 : 2, Math.round(minutes * 3)));
 const sql = options.sql ?? (seed % 2 === 0 && findBinary('initdb') ? 'server' : 'embedded');
 const startLimitMs = Number(options['start-limit-ms']);
+const PLANTED_SERVER = new URL('./planted/server.js', import.meta.url).pathname;
 /** The same names in both: whoever forgets the tenant mixes them up. */
 const TENANTS = ['north', 'south'];
 const tokenOf = (tenant: string): string => `psg_chaos_manager_of_${tenant}_0123456789abcdef`;
@@ -57,7 +64,14 @@ async function run(): Promise<number> {
   if (influx) cleanUps.push(() => influx.stop());
   const proxy = influx ? await startInfluxProxy(influx.url) : undefined;
   if (proxy) cleanUps.push(() => proxy.stop());
+  const directory = temporaryDirectory('chaos');
+  cleanUps.push(async () => rmSync(directory, { recursive: true, force: true }));
+  const disk = await openDiskFaults(directory, options['adapter-only']);
+  cleanUps.push(async () => disk.dispose());
+  const planted = [...(disk.needsAdapter ? ['log-disk'] : []), ...(options.plant ? [options.plant] : [])];
   const server = await startPresage({
+    directory,
+    ...(planted.length > 0 ? { launcher: [PLANTED_SERVER, planted.join(',')] } : {}),
     seed: seedFile(),
     env: {
       ...(postgres ? { DATABASE_URL: postgres.url } : {}),
@@ -76,7 +90,11 @@ async function run(): Promise<number> {
   const fleet = startFleet(server);
   const startedAt = performance.now();
   say(`seed ${seed}: ${fleet.length} devices, ${kills} kills in ${minutes} min, SQL ${sql}, store ${options.store}`);
-  const around = { server, random, ...(postgres ? { postgres } : {}), ...(proxy ? { proxy } : {}) };
+  const countAcked = (): (() => number) => {
+    const counts = fleet.map((device) => ackedSince(device));
+    return () => counts.reduce((sum, count) => sum + count(), 0);
+  };
+  const around = { server, disk, countAcked, random, ...(postgres ? { postgres } : {}), ...(proxy ? { proxy } : {}) };
   const faults = await makeFaults(around, kills, startedAt + minutes * 60_000);
   say('faults are over; waiting for the devices to be acknowledged and the followers to pass');
   const settled = await settle(server, fleet);
@@ -85,15 +103,26 @@ async function run(): Promise<number> {
   const verdict = judge(findings);
   const balance = balanceOf(await metricsOf(server.api));
   const slowestStartMs = Math.round(Math.max(0, ...faults.startsMs));
-  const ok = verdict.ok && settled === undefined && balance.difference === 0 && slowestStartMs <= startLimitMs;
+  const notMade = Object.keys(faults.made).filter((name) => faults.made[name] === 0);
+  const ok =
+    verdict.ok &&
+    settled === undefined &&
+    faults.broken.length === 0 &&
+    balance.difference === 0 &&
+    slowestStartMs <= startLimitMs;
   const report = {
     seed,
     minutes,
     store: options.store,
     sql,
+    ...(options.plant ? { planted: options.plant } : {}),
     ...verdict,
+    ...(faults.broken.length > 0 ? { broken: faults.broken } : {}),
     ...(settled ? { notSettled: settled } : {}),
     faults: faults.made,
+    ...(notMade.length > 0 ? { notMade } : {}),
+    means: disk.means,
+    mischief: totalMischief(fleet),
     kills: Object.entries(faults.made).reduce((sum, [name, count]) => sum + (name.startsWith('kill') ? count : 0), 0),
     slowestStartMs,
     slowestRecoveryMs: Math.max(0, ...faults.recoveriesMs),
@@ -101,12 +130,14 @@ async function run(): Promise<number> {
     startLimitMs,
     tornBytes: faults.tornBytes,
     droppedBytes: faults.droppedBytes,
+    failedSyncs: faults.failedSyncs,
+    lostBytesOfFailedSyncs: faults.lostBytes,
+    slowestReadyAfterFullDiskMs: faults.slowestAfterFullMs,
     balanceOfLastLife: balance,
     accounts: 'journal against export and quarantine over all lives; /metrics for the last life only',
-    notInjected: ['disk full', 'EIO on fdatasync'],
   };
   process.stdout.write(`${JSON.stringify({ ...report, ok })}\n`);
-  if (!ok) say(`last words of the server:\n${server.log().slice(-3_000)}`);
+  if (!ok) say(`last words of the server:\n${server.log().slice(-8_000)}`);
   return ok ? 0 : 1;
 }
 
@@ -129,17 +160,46 @@ async function settle(server: PresageProcess, fleet: readonly ChaosDevice[]): Pr
   for (const device of fleet) device.quiet();
   try {
     await waitFor('every message to be acknowledged', () => fleet.every((device) => device.pending() === 0), 120_000);
-    for (const device of fleet) device.stop();
     await waitFor('the server to be ready', () => isReady(server.api), 60_000);
+    await balanceBooks(server, fleet);
     await waitFor('the followers to pass', async () => lagBytes(await metricsOf(server.api)) === 0, 120_000);
-    // Counters are handed on once a second.
-    await new Promise((resolve) => setTimeout(resolve, 2_500));
     return undefined;
   } catch (error) {
     return `${(error as Error).message}; pending: ${fleet.map((device) => device.pending()).join(',')}`;
   } finally {
     for (const device of fleet) device.stop();
   }
+}
+
+/**
+ * Counters are handed on all together, once a second. One more message is sent: when it or a later state of the books
+ * shows, everything before it is in them.
+ */
+async function balanceBooks(server: PresageProcess, fleet: readonly ChaosDevice[]): Promise<void> {
+  const before = balanceOf(await metricsOf(server.api)).received;
+  fleet[0]?.sendOne();
+  await waitFor('the last message to be acknowledged', () => fleet.every((device) => device.pending() === 0), 60_000);
+  await waitFor(
+    'the books to balance',
+    async () => {
+      const { received, difference } = balanceOf(await metricsOf(server.api));
+      return received > before && difference === 0;
+    },
+    10_000,
+  );
+}
+
+function totalMischief(fleet: readonly ChaosDevice[]): Mischief {
+  const total: Mischief = { ...(fleet[0] as ChaosDevice).mischief };
+  for (const { mischief } of fleet.slice(1)) {
+    for (const name of Object.keys(total) as (keyof Mischief)[]) total[name] += mischief[name];
+  }
+  return total;
+}
+
+function ackedSince({ journal }: ChaosDevice): () => number {
+  const from = journal.length;
+  return () => journal.slice(from).filter((message) => message.acks > 0).length;
 }
 
 async function collect(server: PresageProcess, fleet: readonly ChaosDevice[]) {

@@ -52,13 +52,34 @@ export async function metricsOf(api: string): Promise<Map<string, number>> {
   );
 }
 
-const readyAnswer = z.object({ ok: z.boolean() });
+const readyAnswer = z.object({ ok: z.boolean(), components: z.object({ log: z.object({ ok: z.boolean() }) }) });
+const PATIENCE_MS = 5_000;
+
+/** `undefined` = no answer: not listening yet, or ending, or hanging. */
+async function readiness(api: string): Promise<z.infer<typeof readyAnswer> | undefined> {
+  try {
+    const answer = await fetch(new URL('/readyz', api), { signal: AbortSignal.timeout(PATIENCE_MS) });
+    return readyAnswer.parse(await answer.json());
+  } catch {
+    return undefined;
+  }
+}
 
 export async function isReady(api: string): Promise<boolean> {
+  return (await readiness(api))?.ok === true;
+}
+
+/** Whether it says that its log takes nothing. */
+export async function refusesTelemetry(api: string): Promise<boolean> {
+  return (await readiness(api))?.components.log.ok === false;
+}
+
+/** Whether the event loop answers within two seconds. */
+export async function answersInTime(api: string): Promise<boolean> {
   try {
-    return readyAnswer.parse(await (await fetch(new URL('/readyz', api))).json()).ok;
+    return (await fetch(new URL('/healthz', api), { signal: AbortSignal.timeout(2_000) })).ok;
   } catch {
-    return false; // Not listening yet, or an answer of something that is ending.
+    return false; // Refused, cut off or too late: the same to whoever asked.
   }
 }
 

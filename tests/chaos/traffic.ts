@@ -15,6 +15,8 @@ const MAX_SAMPLES = 5;
 
 export interface Traffic {
   readonly boot: string;
+  /** How wrong its clock is. */
+  readonly skewMs: number;
   /** The next message. `now` = epoch ms. */
   next(now: number): JournalMessage;
   /** A new boot id; numbers start again at 0. */
@@ -35,6 +37,7 @@ export function createTraffic(tenant: string, device: string, random: Random): T
   reboot();
 
   return {
+    skewMs,
     get boot() {
       return boot;
     },

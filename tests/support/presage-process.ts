@@ -35,20 +35,30 @@ export interface PresageProcess {
   kill(): Promise<void>;
   /** Starts again on the same directory and ports. */
   restart(): Promise<void>;
+  /** Waits until it ends by itself; returns the exit code, or `undefined` when it still lives after the limit. */
+  ended(limitMs: number): Promise<number | null | undefined>;
   /** SIGTERM and waits; returns the exit code. */
   stop(): Promise<number | null>;
   /** Stops it if it runs and deletes its directory. */
   dispose(): Promise<void>;
 }
 
+/** Far beyond any start or stop, also on a busy machine: whoever needs longer hangs. */
+const HANGS_MS = 120_000;
+
 export interface ProcessOptions {
   /** Without it, a start as a new user meets it. */
   readonly seed?: SeedFile;
   readonly env?: Readonly<Record<string, string>>;
+  /** The caller's own folder, which it deletes itself; without it a new temporary one. */
+  readonly directory?: string;
+  /** What Node.js runs, with arguments before `up`; without it the program as users start it. */
+  readonly launcher?: readonly string[];
 }
 
 export async function startPresage(options: ProcessOptions): Promise<PresageProcess> {
-  const directory = mkdtempSync(join(tmpdir(), 'presage-test-'));
+  const directory = options.directory ?? mkdtempSync(join(tmpdir(), 'presage-test-'));
+  const launcher = options.launcher ?? [LAUNCHER];
   // Run by root, the embedded PostgreSQL's own user must be able to pass through.
   chmodSync(directory, 0o711);
   const seedPath = join(directory, 'seed.json');
@@ -66,7 +76,7 @@ export async function startPresage(options: ProcessOptions): Promise<PresageProc
     PRESAGE_TENANT_MESSAGES_PER_S: '1000000',
     ...options.env,
   };
-  let running: Running | undefined = await spawnPresage(env);
+  let running: Running | undefined = await spawnPresage(launcher, env);
   let last = running;
 
   const handle: PresageProcess = {
@@ -94,8 +104,19 @@ export async function startPresage(options: ProcessOptions): Promise<PresageProc
       running = undefined;
     },
     async restart() {
-      running = await spawnPresage(env);
+      running = await spawnPresage(launcher, env);
       last = running;
+    },
+    async ended(limitMs) {
+      if (!running) return null;
+      const { child } = running;
+      const until = performance.now() + limitMs;
+      while (child.exitCode === null && child.signalCode === null) {
+        if (performance.now() > until) return undefined;
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      running = undefined;
+      return child.exitCode;
     },
     async stop() {
       if (!running) return null;
@@ -104,20 +125,19 @@ export async function startPresage(options: ProcessOptions): Promise<PresageProc
         running = undefined;
         return ended;
       }
-      const exited = once(running.child, 'exit');
       running.child.kill('SIGTERM');
-      const [code] = (await exited) as [number | null];
-      running = undefined;
+      const code = await handle.ended(HANGS_MS);
+      if (code === undefined) throw new Error(`presage did not stop within ${HANGS_MS} ms:\n${last.log()}`);
       return code;
     },
     async dispose() {
       await handle.stop();
       // A killed process leaves its PostgreSQL behind until the next start adopts it; one clean start and stop ends it.
       if (last.child.signalCode === 'SIGKILL') {
-        running = await spawnPresage(env);
+        running = await spawnPresage(launcher, env);
         await handle.stop();
       }
-      rmSync(directory, { recursive: true, force: true });
+      if (!options.directory) rmSync(directory, { recursive: true, force: true });
     },
   };
   return handle;
@@ -140,15 +160,16 @@ function mustLive(running: Running): void {
   if (hasEnded(running)) throw new Error(`presage had ended by itself (${running.child.exitCode}):\n${running.log()}`);
 }
 
-async function spawnPresage(env: NodeJS.ProcessEnv): Promise<Running> {
+async function spawnPresage(launcher: readonly string[], env: NodeJS.ProcessEnv): Promise<Running> {
   const startedAt = performance.now();
-  const child = spawn(process.execPath, [LAUNCHER, 'up'], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [...launcher, 'up'], { env, stdio: ['ignore', 'pipe', 'pipe'] });
   let log = '';
   child.stderr.on('data', (chunk: Buffer) => {
     log = (log + chunk.toString()).slice(-65_536);
   });
   const output: string[] = [];
   const lines = createInterface({ input: child.stdout });
+  let limit: NodeJS.Timeout | undefined;
   const ready = await new Promise<ReadyLine>((resolve, reject) => {
     let isFirst = true;
     lines.on('line', (line) => {
@@ -156,10 +177,14 @@ async function spawnPresage(env: NodeJS.ProcessEnv): Promise<Running> {
       else output.push(line);
       isFirst = false;
     });
+    limit = setTimeout(() => {
+      child.kill('SIGKILL');
+      reject(new Error(`presage was not ready after ${HANGS_MS} ms:\n${log}`));
+    }, HANGS_MS);
     child.once('exit', (code, signal) =>
       reject(new Error(`presage ended before it was ready (${code ?? signal}):\n${log}`)),
     );
-  });
+  }).finally(() => clearTimeout(limit));
   return { child, ready, startMs: performance.now() - startedAt, output, log: () => log };
 }
 
