@@ -48,7 +48,7 @@ process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
 const segmentLog = openSegmentLog({ directory: join(folder, 'log'), clock, logger, metrics, onFailed: quiet });
 await segmentLog.start();
 const { log } = segmentLog;
-const reader = { hasMessage: async () => false };
+const reader = { hasMessage: async () => false, async *export() {} };
 const ingest = createIngest(
   { log, directory, reader, clock, logger, metrics },
   { sequenceFile: join(folder, 'sequence') },
