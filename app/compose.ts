@@ -33,6 +33,7 @@ import { lockDataDir } from './data-lock.ts';
 import { settleKeys } from './key-operations.ts';
 import { type KeyStore, openKeys } from './keys.ts';
 import { createMetrics } from './metrics.ts';
+import { createReadinessWatch } from './readiness-watch.ts';
 import { createStore } from './store.ts';
 import { VERSION } from './version.ts';
 
@@ -169,6 +170,7 @@ export function composeSystem(config: Config, deps: ComposeDeps): System {
     await begin('analytics', analytics);
     log.onDurable(() => analytics.grown());
     await begin('broker', broker);
+    await begin('readiness watch', createReadinessWatch({ readiness, logger, metrics }));
     await begin('control', createControl(paths.control, createControlHandler({ keys, database, logger }), logger));
     reloadCertificates = () => broker.reloadCertificates();
     firstDoor = door && { ...door, url: `${api.publicUrl()}/#link=${door.link}` };

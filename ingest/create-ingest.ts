@@ -582,7 +582,11 @@ function createCounts(counters: Counters) {
       'telemetry',
     ]),
     acked: counters.create('presage_ingest_acked_total', 'Messages that may be acknowledged'),
-    refused: counters.create('presage_ingest_unacknowledged_total', 'Messages that were not acknowledged', 'reason'),
+    refused: counters.create('presage_ingest_unacknowledged_total', 'Messages that were not acknowledged', 'reason', [
+      'LOG_FULL',
+      'NOT_READY',
+      'STORE_UNAVAILABLE',
+    ]),
     duplicates: counters.create('presage_ingest_duplicates_total', 'Messages that were taken before', 'channel', [
       'telemetry',
     ]),
@@ -596,6 +600,7 @@ function createCounts(counters: Counters) {
       'presage_ingest_quarantined_samples_total',
       'Samples refused in messages of which the rest was taken',
       'reason',
+      ['SAMPLE_INVALID', 'SIGNAL_NOT_FINITE', 'SIGNAL_TYPE', 'SIGNAL_UNKNOWN', 'TIME_INVALID', 'TIME_IN_FUTURE'],
     ),
     samples: counters.create('presage_ingest_samples_total', 'Telemetry samples by outcome', 'outcome', [
       'accepted',
