@@ -1,4 +1,5 @@
 /** One simulated device without its connection: when it samples, what it measures, and the truth about its fault. Pure. */
+import { findModel } from '../contract/devices/catalogue.ts';
 import type { DeviceRef } from '../contract/kernel/ids.ts';
 import { type FaultPlan, failureModeOf } from './faults/fault-plan.ts';
 import { findSimulatedModel, type SimulatedModel } from './models/catalogue.ts';
@@ -65,7 +66,7 @@ export function groundTruthOf(device: SimulatedDevice, start: number, end: numbe
   const stream = createSampleStream(device, start);
   const cycles = stream.take(end).length;
   const failsAt = stream.failedAt();
-  const flies = device.model === 'turbofan';
+  const countsCycles = findModel(device.model)?.lifeUnit === 'cycle';
   return {
     ...device.ref,
     model: device.model,
@@ -73,6 +74,6 @@ export function groundTruthOf(device: SimulatedDevice, start: number, end: numbe
     component: failureModeOf(device.model, device.fault.faultKey).component,
     onsetAt: device.fault.onsetAt,
     ...(failsAt === undefined ? {} : { failsAt }),
-    ...(failsAt !== undefined && flies ? { failsAtCycle: cycles } : {}),
+    ...(failsAt !== undefined && countsCycles ? { failsAtCycle: cycles } : {}),
   };
 }

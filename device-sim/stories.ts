@@ -1,4 +1,5 @@
 /** The fleet of the demo: 14 refrigerators and 6 turbofans, four of which fail within the month. A function of a seed. Pure. */
+import { findModel } from '../contract/devices/catalogue.ts';
 import type { DeviceRef } from '../contract/kernel/ids.ts';
 import { type Random, seededRandom } from '../contract/kernel/random.ts';
 import { DAY_MS } from '../contract/kernel/time.ts';
@@ -94,7 +95,7 @@ function parseFault(part: string, period: { readonly start: number; readonly end
   const onset = match[2] === undefined ? length * (0.3 + 0.1 * random()) : Number(match[2]) * DAY_MS;
   const fails = match[3] === undefined ? length * (0.82 + 0.1 * random()) : Number(match[3]) * DAY_MS;
   if (fails <= onset) throw new RangeError(`"${part}": the failure must come after the onset`);
-  const exponential = FAULT_MODELS.get(faultKey) === 'turbofan';
+  const exponential = findModel(FAULT_MODELS.get(faultKey) ?? '')?.lifeUnit === 'cycle';
   return {
     faultKey,
     onsetAt: period.start + Math.round(onset),

@@ -1,21 +1,7 @@
-/** All simulated faults, listed by hand: adding one is one file and one line here. */
-import { compressorBearingWear } from './compressor-bearing-wear.ts';
-import { evaporatorFanWear } from './evaporator-fan-wear.ts';
-import { fanDegradation } from './fan-degradation.ts';
-import { hpcDegradation } from './hpc-degradation.ts';
-import { refrigerantLeak } from './refrigerant-leak.ts';
-import type { RefrigeratorFault } from './refrigerator-wear.ts';
-import type { TurbofanFault } from './turbofan-drift.ts';
+/** All faults that can be simulated, by the models that have them. */
+import { SIMULATED_MODELS } from '../models/catalogue.ts';
 
-export const REFRIGERATOR_FAULTS: readonly RefrigeratorFault[] = [
-  compressorBearingWear,
-  refrigerantLeak,
-  evaporatorFanWear,
-];
-export const TURBOFAN_FAULTS: readonly TurbofanFault[] = [hpcDegradation, fanDegradation];
-
-/** Model id of each fault code that can be simulated. */
-export const FAULT_MODELS: ReadonlyMap<string, string> = new Map([
-  ...REFRIGERATOR_FAULTS.map((fault) => [fault.code, 'refrigerator'] as const),
-  ...TURBOFAN_FAULTS.map((fault) => [fault.code, 'turbofan'] as const),
-]);
+/** Model id of each fault code that can be simulated; a code belongs to one model only. */
+export const FAULT_MODELS: ReadonlyMap<string, string> = new Map(
+  SIMULATED_MODELS.flatMap((model) => model.faults.map((fault) => [fault.code, model.id] as const)),
+);

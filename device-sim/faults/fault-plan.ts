@@ -2,6 +2,11 @@
 import { findModel } from '../../contract/devices/catalogue.ts';
 import type { FailureMode } from '../../contract/devices/device-model.ts';
 
+/** A fault of a simulated model; `code` is that of its failure mode in the catalogue. */
+export interface SimulatedFault {
+  readonly code: string;
+}
+
 export interface FaultPlan {
   /** Code of a failure mode of the catalogue. */
   readonly faultKey: string;

@@ -1,22 +1,10 @@
-/** All device models that can be simulated, listed by hand: adding one is one file and one line here. */
-import { findModel } from '../../contract/devices/catalogue.ts';
-import { createRefrigerator } from './refrigerator.ts';
-import type { CreateSimulation } from './simulation.ts';
-import { createTurbofan } from './turbofan.ts';
+/** All device models that can be simulated; the list is models.ts. */
+import * as models from './models.ts';
+import type { SimulatedModel } from './simulation.ts';
 
-export interface SimulatedModel {
-  readonly id: string;
-  /** Between two samples of one device. */
-  readonly intervalMs: number;
-  readonly create: CreateSimulation;
-}
+export type { SimulatedModel } from './simulation.ts';
 
-const intervalOf = (id: string): number => findModel(id)?.intervalMs ?? 60_000;
-
-export const SIMULATED_MODELS: readonly SimulatedModel[] = [
-  { id: 'refrigerator', intervalMs: intervalOf('refrigerator'), create: createRefrigerator },
-  { id: 'turbofan', intervalMs: intervalOf('turbofan'), create: createTurbofan },
-];
+export const SIMULATED_MODELS: readonly SimulatedModel[] = Object.values(models);
 
 /** by model id */
 const BY_ID: ReadonlyMap<string, SimulatedModel> = new Map(SIMULATED_MODELS.map((model) => [model.id, model]));

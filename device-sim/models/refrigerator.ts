@@ -6,11 +6,19 @@
 import { gaussian, type Random } from '../../contract/kernel/random.ts';
 import { DAY_MS, HOUR_MS, MINUTE_MS } from '../../contract/kernel/time.ts';
 import type { Signals } from '../../contract/wire/payloads.ts';
-import { REFRIGERATOR_FAULTS } from '../faults/catalogue.ts';
 import { endOfLifeLimit, type FaultPlan, severityAt } from '../faults/fault-plan.ts';
-import { NO_WEAR, type RefrigeratorFault, type RefrigeratorWear } from '../faults/refrigerator-wear.ts';
+import { NO_WEAR, REFRIGERATOR_FAULTS, type RefrigeratorFault, type RefrigeratorWear } from '../faults/refrigerator.ts';
 import { doorOpeningsPerHour, mainsVoltageV, roomTempC } from './household.ts';
-import { boundedGaussian, roundTo, type Simulation, type SimulationOptions, streamOf, vary } from './simulation.ts';
+import {
+  boundedGaussian,
+  intervalOf,
+  roundTo,
+  type SimulatedModel,
+  type Simulation,
+  type SimulationOptions,
+  streamOf,
+  vary,
+} from './simulation.ts';
 
 const MODEL = 'refrigerator';
 /** Long enough for cycles, duty and defrost to settle before the first sample. */
@@ -95,8 +103,15 @@ function drawUnit(random: Random): Unit {
   };
 }
 
+export const simulatedRefrigerator: SimulatedModel = {
+  id: MODEL,
+  intervalMs: intervalOf(MODEL),
+  faults: REFRIGERATOR_FAULTS,
+  create: createRefrigerator,
+};
+
 /** A refrigerator of the catalogue. Severity 0 and no fault give the same signals, bit for bit. */
-export function createRefrigerator(seed: number, options: SimulationOptions): Simulation {
+function createRefrigerator(seed: number, options: SimulationOptions): Simulation {
   const unit = drawUnit(streamOf(seed, 1));
   const random: Randomness = { weather: streamOf(seed, 2), door: streamOf(seed, 3), noise: streamOf(seed, 4) };
   const fault = faultOf(options.fault);

@@ -1,7 +1,8 @@
 /** What every simulated device model has in common: built from a seed, then stepped through time. Pure. */
+import { findModel } from '../../contract/devices/catalogue.ts';
 import { gaussian, type Random, seededRandom } from '../../contract/kernel/random.ts';
 import type { Signals } from '../../contract/wire/payloads.ts';
-import type { FaultPlan } from '../faults/fault-plan.ts';
+import type { FaultPlan, SimulatedFault } from '../faults/fault-plan.ts';
 
 export interface SimulationOptions {
   /** Time before the first sample, epoch ms. */
@@ -21,6 +22,22 @@ export interface Simulation {
 
 /** A model of the catalogue as a generator. The same seed and options give the same signals. */
 export type CreateSimulation = (seed: number, options: SimulationOptions) => Simulation;
+
+export interface SimulatedModel {
+  /** Model id of the catalogue. */
+  readonly id: string;
+  /** Between two steps of one device. */
+  readonly intervalMs: number;
+  readonly faults: readonly SimulatedFault[];
+  readonly create: CreateSimulation;
+}
+
+/** @throws Error for a model that the catalogue lacks: a simulator without a model is a mistake in the program */
+export function intervalOf(modelId: string): number {
+  const model = findModel(modelId);
+  if (!model) throw new Error(`The catalogue has no model ${modelId}`);
+  return model.intervalMs;
+}
 
 /** An independent stream of randomness for one purpose of one seed, so that adding a purpose never shifts another. */
 export function streamOf(seed: number, purpose: number): Random {

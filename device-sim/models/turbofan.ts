@@ -5,10 +5,17 @@
 import { gaussian, type Random } from '../../contract/kernel/random.ts';
 import { DAY_MS } from '../../contract/kernel/time.ts';
 import type { Signals } from '../../contract/wire/payloads.ts';
-import { TURBOFAN_FAULTS } from '../faults/catalogue.ts';
 import { endOfLifeLimit, type FaultPlan, severityAt } from '../faults/fault-plan.ts';
-import type { TurbofanFault } from '../faults/turbofan-drift.ts';
-import { boundedGaussian, roundTo, type Simulation, type SimulationOptions, streamOf } from './simulation.ts';
+import { TURBOFAN_FAULTS, type TurbofanFault } from '../faults/turbofan.ts';
+import {
+  boundedGaussian,
+  intervalOf,
+  roundTo,
+  type SimulatedModel,
+  type Simulation,
+  type SimulationOptions,
+  streamOf,
+} from './simulation.ts';
 
 const MODEL = 'turbofan';
 
@@ -57,8 +64,15 @@ const SHAPES: readonly SignalShape[] = [
   shape('lptCoolantBleed', 23.36, 0.052, 0.06, 4, -0.3),
 ];
 
+export const simulatedTurbofan: SimulatedModel = {
+  id: MODEL,
+  intervalMs: intervalOf(MODEL),
+  faults: TURBOFAN_FAULTS,
+  create: createTurbofan,
+};
+
 /** A turbofan of the catalogue: one step is one flight. After its end of life it flies no more and `step` is `undefined`. */
-export function createTurbofan(seed: number, options: SimulationOptions): Simulation {
+function createTurbofan(seed: number, options: SimulationOptions): Simulation {
   const base = drawUnit(streamOf(seed, 1));
   const noise = streamOf(seed, 2);
   const loadRandom = streamOf(seed, 3);

@@ -1,0 +1,3 @@
+/** The list of simulated models: adding one is one line here. Each name below is a model, and nothing else may stand here. */
+export { simulatedRefrigerator } from './refrigerator.ts';
+export { simulatedTurbofan } from './turbofan.ts';
