@@ -1,9 +1,11 @@
 /** One simulated device without its connection: when it samples, what it measures, and the truth about its fault. Pure. */
 import { findModel } from '../contract/devices/catalogue.ts';
 import type { DeviceRef } from '../contract/kernel/ids.ts';
+import type { Confounder } from './confounders.ts';
 import { type FaultPlan, failureModeOf } from './faults/fault-plan.ts';
 import { findSimulatedModel, type SimulatedModel } from './models/catalogue.ts';
 import { streamOf } from './models/simulation.ts';
+import { createSensors, type SensorLie } from './sensors.ts';
 import type { TimedSignals } from './telemetry-batch.ts';
 
 export interface SimulatedDevice {
@@ -12,6 +14,8 @@ export interface SimulatedDevice {
   readonly model: string;
   readonly seed: number;
   readonly fault?: FaultPlan;
+  readonly confounders?: readonly Confounder[];
+  readonly lies?: readonly SensorLie[];
 }
 
 /** What really happens to a device; never sent to the server, so that warnings can be judged against it. */
@@ -42,17 +46,20 @@ export function modelOf(device: SimulatedDevice): SimulatedModel {
   return model;
 }
 
-/** The device's samples after `start`, one each interval, at a phase of its own so that a fleet does not pulse. */
-export function createSampleStream(device: SimulatedDevice, start: number): SampleStream {
+/** The device's samples after `start`, one each `stepMs` (default: the model's interval), at a phase of its own so that a fleet does not pulse. */
+export function createSampleStream(device: SimulatedDevice, start: number, stepMs?: number): SampleStream {
   const model = modelOf(device);
-  const simulation = model.create(device.seed, { startAt: start, ...(device.fault ? { fault: device.fault } : {}) });
-  let next = start + 1 + Math.floor(streamOf(device.seed, PHASE_STREAM)() * model.intervalMs);
+  const { seed, fault, confounders = [], lies = [] } = device;
+  const simulation = model.create(seed, { startAt: start, confounders, ...(fault ? { fault } : {}) });
+  const sense = createSensors(model.id, seed, lies, confounders);
+  const intervalMs = stepMs ?? model.intervalMs;
+  let next = start + 1 + Math.floor(streamOf(seed, PHASE_STREAM)() * intervalMs);
   return {
     take(to) {
       const samples: TimedSignals[] = [];
-      for (; next <= to; next += model.intervalMs) {
+      for (; next <= to; next += intervalMs) {
         const signals = simulation.step(next);
-        if (signals) samples.push({ at: next, signals });
+        if (signals) samples.push({ at: next, signals: sense(next, signals) });
       }
       return samples;
     },
@@ -61,9 +68,14 @@ export function createSampleStream(device: SimulatedDevice, start: number): Samp
 }
 
 /** Plays the device alone, as fast as it computes, to learn when its fault ends its life. About 6 µs a sample. */
-export function groundTruthOf(device: SimulatedDevice, start: number, end: number): GroundTruth | undefined {
-  if (!device.fault) return undefined;
-  const stream = createSampleStream(device, start);
+export function groundTruthOf(
+  device: SimulatedDevice,
+  start: number,
+  end: number,
+  stepMs?: number,
+): GroundTruth | undefined {
+  if (!device.fault || device.fault.peak === 0) return undefined;
+  const stream = createSampleStream(device, start, stepMs);
   const cycles = stream.take(end).length;
   const failsAt = stream.failedAt();
   const countsCycles = findModel(device.model)?.lifeUnit === 'cycle';

@@ -14,9 +14,12 @@ export interface FaultPlan {
   readonly onsetAt: number;
   /** Severity reaches 1 then: the planned end of life, epoch ms. */
   readonly failsAt: number;
-  readonly curve: 'linear' | 'exponential';
+  /** `step`: all at once at the onset. */
+  readonly curve: 'linear' | 'exponential' | 'step';
   /** How much an exponential curve bends: its last slope is e^steepness times its first. */
   readonly steepness?: number;
+  /** Severity at `failsAt`, 0..1; default 1. Below 1 the fault stays there and the machine lives on; 0 is no fault at all. */
+  readonly peak?: number;
 }
 
 const DEFAULT_STEEPNESS = 2.5;
@@ -24,11 +27,18 @@ const DEFAULT_STEEPNESS = 2.5;
 export const MAX_SEVERITY = 1.25;
 
 /**
- * Severity at `time`: 0 before the onset, 1 at the planned failure, at most 1.25 after it.
+ * Severity at `time`: 0 before the onset, 1 (or the plan's peak) at the planned failure, at most 1.25 after it.
  * @example severityAt({ faultKey: 'x', onsetAt: 0, failsAt: 10, curve: 'linear' }, 5) // => 0.5
  */
 export function severityAt(plan: FaultPlan | undefined, time: number): number {
   if (!plan || time <= plan.onsetAt) return 0;
+  const { peak } = plan;
+  return peak === undefined || peak >= 1 ? growth(plan, time) : peak * Math.min(1, growth(plan, time));
+}
+
+/** 0..1.25, 1 at the planned failure. */
+function growth(plan: FaultPlan, time: number): number {
+  if (plan.curve === 'step') return 1;
   const share = (time - plan.onsetAt) / Math.max(1, plan.failsAt - plan.onsetAt);
   if (plan.curve === 'linear') return Math.min(MAX_SEVERITY, share);
   const steepness = plan.steepness ?? DEFAULT_STEEPNESS;

@@ -26,7 +26,7 @@ export function doorOpeningsPerHour(time: number, perDay: number): number {
 }
 
 /** Cosine over the day that peaks at `peakHour`, −1..1. */
-function dayCourse(time: number, peakHour: number): number {
+export function dayCourse(time: number, peakHour: number): number {
   return Math.cos((2 * Math.PI * ((time % DAY_MS) / HOUR_MS - peakHour)) / 24);
 }
 

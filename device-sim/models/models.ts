@@ -1,3 +1,4 @@
 /** The list of simulated models: adding one is one line here. Each name below is a model, and nothing else may stand here. */
 export { simulatedRefrigerator } from './refrigerator.ts';
 export { simulatedTurbofan } from './turbofan.ts';
+export { simulatedWashingMachine } from './washing-machine.ts';

@@ -6,6 +6,7 @@
 import { gaussian, type Random } from '../../contract/kernel/random.ts';
 import { DAY_MS, HOUR_MS, MINUTE_MS } from '../../contract/kernel/time.ts';
 import type { Signals } from '../../contract/wire/payloads.ts';
+import { type Circumstances, circumstancesAt, USUAL } from '../confounders.ts';
 import { endOfLifeLimit, type FaultPlan, severityAt } from '../faults/fault-plan.ts';
 import { NO_WEAR, REFRIGERATOR_FAULTS, type RefrigeratorFault, type RefrigeratorWear } from '../faults/refrigerator.ts';
 import { doorOpeningsPerHour, mainsVoltageV, roomTempC } from './household.ts';
@@ -121,7 +122,8 @@ function createRefrigerator(seed: number, options: SimulationOptions): Simulatio
 
   const advance = (time: number): RefrigeratorWear => {
     const wear = wearAt(fault, options.fault, state, time);
-    const runShare = advanceTo(state, unit, wear, random, time);
+    const around = circumstancesAt(options.confounders, time);
+    const runShare = advanceTo(state, unitIn(unit, around), wear, random, around, time);
     duty[dutySlot++ % DUTY_SLOTS] = runShare;
     noteFailure(state, fault, options.fault);
     return wear;
@@ -131,9 +133,30 @@ function createRefrigerator(seed: number, options: SimulationOptions): Simulatio
   return {
     step(time) {
       const wear = advance(time);
-      return measure(state, unit, wear, average(duty), random.noise);
+      return measure(
+        state,
+        unitIn(unit, circumstancesAt(options.confounders, time)),
+        wear,
+        average(duty),
+        random.noise,
+      );
     },
     failedAt: () => state.failedAt,
+  };
+}
+
+/** Warm groceries are load; another room, other mains and another thermostat curve are places and firmware. */
+function unitIn(unit: Unit, around: Circumstances): Unit {
+  if (around === USUAL) return unit;
+  return {
+    ...unit,
+    freshSetC: unit.freshSetC - 0.4 * around.firmware,
+    freezerSetC: unit.freezerSetC - 0.6 * around.firmware,
+    freshLossWPerK: unit.freshLossWPerK * (1 + 0.4 * (around.load - 1)),
+    // A heated room takes little of the weather outside.
+    roomC: unit.roomC + 0.25 * around.weatherK + 2 * around.place,
+    supplyV: unit.supplyV - 4 * around.place,
+    doorOpeningsPerDay: unit.doorOpeningsPerDay * around.useRate,
   };
 }
 
@@ -177,7 +200,14 @@ function noteFailure(state: State, fault: RefrigeratorFault | undefined, plan: F
 }
 
 /** Integrates to `time` in steps of at most a minute; returns the share of it in which the compressor ran. */
-function advanceTo(state: State, unit: Unit, wear: RefrigeratorWear, random: Randomness, time: number): number {
+function advanceTo(
+  state: State,
+  unit: Unit,
+  wear: RefrigeratorWear,
+  random: Randomness,
+  around: Circumstances,
+  time: number,
+): number {
   const spanMs = time - state.time;
   if (spanMs <= 0) return state.running ? 1 : 0;
   const stepCount = Math.ceil(spanMs / MAX_STEP_MS);
@@ -188,7 +218,7 @@ function advanceTo(state: State, unit: Unit, wear: RefrigeratorWear, random: Ran
   for (let i = 0; i < stepCount; i++) {
     state.time += stepMs;
     state.roomC = roomTempC(state.time, unit.roomC) + state.weatherK;
-    useDoor(state, unit, random.door, stepMs);
+    useDoor(state, unit, random.door, stepMs, around.useShiftMs);
     control(state, unit, wear, stepMs);
     exchangeHeat(state, unit, wear, stepMs / 1_000);
     if (state.running) ranMs += stepMs;
@@ -205,8 +235,8 @@ function driftWeather(state: State, random: Random, spanMs: number): void {
 }
 
 /** Both draws are made each step, so that the door's use does not depend on anything else. */
-function useDoor(state: State, unit: Unit, random: Random, stepMs: number): void {
-  const opens = random() < (doorOpeningsPerHour(state.time, unit.doorOpeningsPerDay) * stepMs) / HOUR_MS;
+function useDoor(state: State, unit: Unit, random: Random, stepMs: number, shiftMs: number): void {
+  const opens = random() < (doorOpeningsPerHour(state.time - shiftMs, unit.doorOpeningsPerDay) * stepMs) / HOUR_MS;
   const openMs = (15 + 45 * random()) * 1_000;
   if (opens && state.doorLeftMs <= 0) state.doorLeftMs = openMs;
   if (state.doorLeftMs > 0) state.doorOpened = true;

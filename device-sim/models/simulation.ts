@@ -2,18 +2,21 @@
 import { findModel } from '../../contract/devices/catalogue.ts';
 import { gaussian, type Random, seededRandom } from '../../contract/kernel/random.ts';
 import type { Signals } from '../../contract/wire/payloads.ts';
+import type { Confounder } from '../confounders.ts';
 import type { FaultPlan, SimulatedFault } from '../faults/fault-plan.ts';
 
 export interface SimulationOptions {
   /** Time before the first sample, epoch ms. */
   readonly startAt: number;
   readonly fault?: FaultPlan;
+  /** Changes around the machine that are no fault. */
+  readonly confounders?: readonly Confounder[];
 }
 
 export interface Simulation {
   /**
    * Advances to `time` (epoch ms, rising) and returns what the device measures then,
-   * or `undefined` once it no longer works (an engine that came off the wing).
+   * or `undefined` when it reports nothing: it rests and reported lately, or works no more (an engine that came off the wing).
    */
   step(time: number): Signals | undefined;
   /** When its fault reached the end of life; `undefined` while it still works. Truth, not telemetry. */

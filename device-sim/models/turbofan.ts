@@ -5,6 +5,7 @@
 import { gaussian, type Random } from '../../contract/kernel/random.ts';
 import { DAY_MS } from '../../contract/kernel/time.ts';
 import type { Signals } from '../../contract/wire/payloads.ts';
+import { type Circumstances, circumstancesAt } from '../confounders.ts';
 import { endOfLifeLimit, type FaultPlan, severityAt } from '../faults/fault-plan.ts';
 import { TURBOFAN_FAULTS, type TurbofanFault } from '../faults/turbofan.ts';
 import {
@@ -86,7 +87,14 @@ function createTurbofan(seed: number, options: SimulationOptions): Simulation {
       cycle++;
       const severity = severityAt(options.fault, time);
       if (severity >= 1) failedAt = time;
-      return snapshot(cycle, time, base, drift, Math.min(1, severity), noise, loadRandom);
+      return snapshot(
+        cycle,
+        base,
+        drift,
+        Math.min(1, severity),
+        noise,
+        loadOf(circumstancesAt(options.confounders, time), loadRandom, time),
+      );
     },
     failedAt: () => failedAt,
   };
@@ -121,15 +129,12 @@ function faultOf(plan: FaultPlan | undefined): TurbofanFault | undefined {
 
 function snapshot(
   cycle: number,
-  time: number,
   base: readonly number[],
   drift: readonly number[],
   severity: number,
   noise: Random,
-  loadRandom: Random,
+  load: number,
 ): Signals {
-  const season = Math.sin((2 * Math.PI * time) / (365.25 * DAY_MS));
-  const load = 0.6 * boundedGaussian(loadRandom) + 0.4 * season;
   const signals: Record<string, number> = {
     cycle,
     altitudeKft: roundTo(0.0021 * load + 0.0006 * gaussian(noise), 4),
@@ -144,4 +149,12 @@ function snapshot(
     );
   });
   return signals;
+}
+
+/** Heavier flights, hot days, another network of routes and other engine control all show as load. */
+function loadOf(around: Circumstances, random: Random, time: number): number {
+  const season = Math.sin((2 * Math.PI * time) / (365.25 * DAY_MS));
+  const usual = 0.6 * boundedGaussian(random) + 0.4 * season;
+  const routes = 2 * (around.load - 1) + 0.5 * (around.useRate - 1);
+  return usual + routes + 0.06 * around.weatherK + 0.4 * around.place + 0.4 * around.firmware;
 }

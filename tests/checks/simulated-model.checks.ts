@@ -52,19 +52,55 @@ export function checkSimulatedModel(model: SimulatedModel): void {
     it('sends exactly the signals of the catalogue, within their ranges and in its modes', () => {
       const specs = signalsOf(model.id);
       const modes = findModel(model.id)?.modes.map((mode) => mode.id) ?? [];
+      const names = [...specs.keys()].sort().join();
+      const wrong = new Set<string>();
       for (const key of [undefined, ...faults]) {
-        for (const { signals } of play(model, 11, 12, key ? fault(key, 2, 7) : undefined).samples) {
-          expect(Object.keys(signals).sort()).toEqual([...specs.keys()].sort());
+        play(model, 11, 12, key ? fault(key, 2, 7) : undefined).samples.forEach(({ signals }, i) => {
+          if (Object.keys(signals).sort().join() !== names) wrong.add(`signals ${Object.keys(signals)}`);
           for (const [name, value] of Object.entries(signals)) {
             const spec = specs.get(name);
-            expect(typeof value, name).toBe(spec?.kind === 'text' ? 'string' : spec?.kind);
             const [low, high] = spec?.range ?? [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
-            if (typeof value === 'number' && !(value >= low && value <= high)) expect.fail(`${name} = ${value}`);
-            if (spec?.role === 'mode') expect(modes).toContain(value);
+            if (typeof value !== (spec?.kind === 'text' ? 'string' : spec?.kind)) wrong.add(`${name} ${typeof value}`);
+            if (typeof value === 'number' && !(value >= low && value <= high)) wrong.add(`${name} = ${value}`);
+            if (spec?.role === 'mode' && !modes.includes(String(value))) wrong.add(`mode ${value}`);
           }
-          expect(signalsPayload.safeParse(signals).success).toBe(true);
-        }
+          if (i % 50 === 0 && !signalsPayload.safeParse(signals).success) wrong.add('payload');
+        });
       }
+      expect([...wrong]).toEqual([]);
+    });
+
+    it('shows each of its modes within two weeks', () => {
+      const seen = new Set(play(model, 3, 14).samples.map(({ signals }) => signals.mode));
+      const modeSignal = [...signalsOf(model.id).values()].find((signal) => signal.role === 'mode');
+      if (modeSignal)
+        expect([...seen].sort()).toEqual(
+          findModel(model.id)
+            ?.modes.map((mode) => mode.id)
+            .sort(),
+        );
+    });
+
+    it.each(faults)('%s of severity 0 gives exactly the healthy telemetry', (key) => {
+      const none = play(model, 9, 4, { ...fault(key, 1, 3), peak: 0 });
+      expect(none).toEqual(play(model, 9, 4));
+    });
+
+    it.each(faults)('%s shows the more, the more severe it is', (key) => {
+      const mode = findModel(model.id)?.failureModes.find((candidate) => candidate.code === key);
+      const shown = mode?.shows[0];
+      if (!mode || !shown) throw new Error(`${key} shows in nothing`);
+      const levels = [0, 0.3, 0.6, 0.9].map((peak) => {
+        const played = play(model, 4, 8, { ...fault(key, 1, 2), curve: 'step', peak });
+        expect(played.failedAt === undefined || peak === 0.9).toBe(true);
+        const values = smooth(played, shown.signal, mode.endOfLife?.mode, 1).filter(
+          ({ at }) => at > START + 2 * DAY_MS,
+        );
+        return values.reduce((sum, point) => sum + point.value, 0) / values.length;
+      });
+      const signed = levels.map((level) => (shown.direction === 'up' ? level : -level));
+      expect(signed).toEqual([...signed].sort((a, b) => a - b));
+      expect(new Set(signed).size).toBe(4);
     });
 
     it.each(faults)('is healthy bit for bit until the onset of %s', (key) => {

@@ -53,6 +53,22 @@ describe('imports', () => {
   });
 });
 
+describe('the truth about simulated faults', () => {
+  /** What knows which fault a device has, and when. */
+  const TRUTH =
+    /^device-sim\/(faults|models)\/|^device-sim\/(stories|simulated-device|fleet|confounders|sensors|record-device|draw-recordings)\.ts$/;
+
+  it('is read by the simulator, by the command that starts it and by the demo that is judged with it, and by nobody else', () => {
+    const readers = sourceFiles('contract', ...PARTS, 'app', 'console')
+      .filter((file) => !file.path.startsWith('device-sim/') && file.imports.some((specifier) => TRUTH.test(specifier)))
+      .map((file) => file.path);
+    expect(
+      readers.filter((path) => path !== 'app/commands/sim.ts' && !/^app\/(demo\/|commands\/demo\.ts)/.test(path)),
+    ).toEqual([]);
+    expect(readers).toContain('app/commands/sim.ts');
+  });
+});
+
 describe('pure folders', () => {
   const files = sourceFiles(...PURE);
 

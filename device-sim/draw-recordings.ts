@@ -1,0 +1,117 @@
+/**
+ * Draws what happens to the devices of an evaluation: which fails of what and how fast, what changes around it, which sensor
+ * lies. A function of a seed; seeds below {@link HELD_OUT_SEEDS} are for development, the others for judging. Pure.
+ */
+import { findModel } from '../contract/devices/catalogue.ts';
+import type { Random } from '../contract/kernel/random.ts';
+import { DAY_MS } from '../contract/kernel/time.ts';
+import { CONFOUNDER_KINDS, type Confounder } from './confounders.ts';
+import type { FaultPlan } from './faults/fault-plan.ts';
+import { findSimulatedModel } from './models/catalogue.ts';
+import { streamOf } from './models/simulation.ts';
+import type { RecordingRequest } from './record-device.ts';
+import { SENSOR_LIES, type SensorLie } from './sensors.ts';
+
+/** Devices from this seed on are never looked at while a detector is made. */
+export const HELD_OUT_SEEDS = 1_000_000;
+
+export interface RecordingMix {
+  readonly model: string;
+  /** Seed of the first device; the others follow. */
+  readonly firstSeed: number;
+  readonly count: number;
+  readonly start: number;
+  readonly days: number;
+  /** Shares of the devices, 0..1, drawn independently: a faulty one may also be confounded. */
+  readonly faultShare: number;
+  readonly confounderShare: number;
+  readonly lieShare: number;
+  /** Nothing happens before this day, so that a detector has seen the healthy machine. */
+  readonly quietDays: number;
+}
+
+const MIX_STREAM = 41;
+/** An onset leaves at least this share of the time after the quiet days for the fault to grow. */
+const LATEST_ONSET = 0.35;
+
+/** What to record, one request a device. @throws Error for a model that cannot be simulated */
+export function drawRecordings(mix: RecordingMix): RecordingRequest[] {
+  const model = findSimulatedModel(mix.model);
+  if (!model) throw new Error(`Model ${mix.model} cannot be simulated`);
+  const codes = model.faults.map((fault) => fault.code);
+  return Array.from({ length: mix.count }, (_, i): RecordingRequest => {
+    const seed = mix.firstSeed + i;
+    const random = streamOf(seed, MIX_STREAM);
+    const chances = { fault: random(), confounder: random(), lie: random() };
+    const fault = drawFault(random, codes, mix);
+    const confounders = drawConfounders(random, mix);
+    const lie = drawLie(random, mix);
+    return {
+      model: mix.model,
+      seed,
+      start: mix.start,
+      durationMs: mix.days * DAY_MS,
+      ...(chances.fault < mix.faultShare && fault ? { fault } : {}),
+      confounders: chances.confounder < mix.confounderShare ? confounders : [],
+      lies: chances.lie < mix.lieShare ? [lie] : [],
+    };
+  });
+}
+
+/** A fault that ends the machine's life before the recording ends, slowly or fast, bent more or less. */
+function drawFault(random: Random, codes: readonly string[], mix: RecordingMix): FaultPlan | undefined {
+  const span = mix.days - mix.quietDays;
+  const faultKey = codes[Math.floor(random() * codes.length)];
+  const onset = mix.quietDays + LATEST_ONSET * span * random();
+  const fails = onset + (mix.days - onset) * (0.4 + 0.55 * random());
+  const curve = random() < 0.5 ? 'linear' : 'exponential';
+  const steepness = 1.5 + 2 * random();
+  if (faultKey === undefined) return undefined;
+  return {
+    faultKey,
+    onsetAt: mix.start + Math.round(onset * DAY_MS),
+    failsAt: mix.start + Math.round(fails * DAY_MS),
+    curve,
+    steepness,
+  };
+}
+
+/** One change, or two of different kinds in one device of four. */
+function drawConfounders(random: Random, mix: RecordingMix): readonly Confounder[] {
+  const first = drawConfounder(random, mix);
+  const second = drawConfounder(random, mix);
+  return random() < 0.25 && second.kind !== first.kind ? [first, second] : [first];
+}
+
+function drawConfounder(random: Random, mix: RecordingMix): Confounder {
+  const kind = CONFOUNDER_KINDS[Math.floor(random() * CONFOUNDER_KINDS.length)] ?? 'loadStep';
+  const at = happensAt(random, mix);
+  const strength = (0.4 + 0.6 * random()) * (random() < 0.5 ? -1 : 1);
+  const signal = drawSignal(random, mix.model);
+  const weatherDays = 2 + 6 * random();
+  return {
+    kind,
+    at,
+    strength,
+    ...(kind === 'weather' ? { until: at + Math.round(weatherDays * DAY_MS) } : {}),
+    ...(kind === 'sensorSwap' ? { signal } : {}),
+  };
+}
+
+function drawLie(random: Random, mix: RecordingMix): SensorLie {
+  const kind = SENSOR_LIES[Math.floor(random() * SENSOR_LIES.length)] ?? 'stuck';
+  const strength = (0.3 + 0.7 * random()) * (random() < 0.5 ? -1 : 1);
+  return { kind, signal: drawSignal(random, mix.model), at: happensAt(random, mix), strength };
+}
+
+function happensAt(random: Random, mix: RecordingMix): number {
+  return mix.start + Math.round((mix.quietDays + (mix.days - mix.quietDays) * 0.8 * random()) * DAY_MS);
+}
+
+/** A number that some sensor measures: not a counter. */
+function drawSignal(random: Random, modelId: string): string {
+  const measured = (findModel(modelId)?.signals ?? []).filter(
+    (signal) => signal.kind === 'number' && (signal.role === 'condition' || signal.role === 'context'),
+  );
+  return measured[Math.floor(random() * measured.length)]?.name ?? '';
+}
