@@ -34,9 +34,9 @@ export interface StoreWriterOptions {
   readonly batchEntries?: number;
   /** Default 8 MiB. */
   readonly batchBytes?: number;
-  /** How long a batch waits for company: the usual delay until a sample can be read. Default 100 ms. */
+  /** How long a batch waits for company: the usual delay until a sample can be read. Default 250 ms. */
   readonly gatherMs?: number;
-  /** Default 500 ms. */
+  /** Default 2 s. */
   readonly commitEveryMs?: number;
   /** Spreads retries. Default Math.random. */
   readonly random?: Random;
@@ -78,8 +78,8 @@ class LogToStore implements StoreWriter {
     this.#options = {
       batchEntries: options.batchEntries ?? 5_000,
       batchBytes: options.batchBytes ?? 8 * 1024 * 1024,
-      gatherMs: options.gatherMs ?? 100,
-      commitEveryMs: options.commitEveryMs ?? 500,
+      gatherMs: options.gatherMs ?? 250,
+      commitEveryMs: options.commitEveryMs ?? 2_000,
       random: options.random ?? Math.random,
     };
     this.#counters = new Counters(needs.metrics);

@@ -1,8 +1,10 @@
 /** The system calls that decide about durability, apart, so that tests can make them fail. */
-import { fdatasync, write } from 'node:fs';
+import { constants, fdatasync, write } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 
 export interface LogDisk {
+  /** Flags with which a file that is written to is opened, beyond reading and writing. */
+  readonly openFlags: number;
   /** Writes all `length` bytes at `fileOffset`. */
   write(fd: number, buffer: Uint8Array, length: number, fileOffset: number): Promise<void>;
   /** Returns when everything written is on the medium. */
@@ -11,7 +13,14 @@ export interface LogDisk {
   freeBytes(directory: string): Promise<number>;
 }
 
+/**
+ * On Linux a file opened with O_DSYNC is on the medium when `write` returns (open(2)): the same promise as write and
+ * fdatasync, in one call of the thread pool instead of two. Elsewhere the flag is missing or weaker than fdatasync.
+ */
+const WRITES_ARE_DURABLE = process.platform === 'linux';
+
 export const nodeDisk: LogDisk = {
+  openFlags: WRITES_ARE_DURABLE ? constants.O_DSYNC : 0,
   write: (fd, buffer, length, fileOffset) =>
     new Promise((resolve, reject) => {
       const writeFrom = (from: number): void => {
@@ -23,10 +32,12 @@ export const nodeDisk: LogDisk = {
       };
       writeFrom(0);
     }),
-  sync: (fd) =>
-    new Promise((resolve, reject) => {
-      fdatasync(fd, (error) => (error ? reject(error) : resolve()));
-    }),
+  sync: WRITES_ARE_DURABLE
+    ? () => Promise.resolve()
+    : (fd) =>
+        new Promise((resolve, reject) => {
+          fdatasync(fd, (error) => (error ? reject(error) : resolve()));
+        }),
   async freeBytes(directory) {
     const { bavail, bsize } = await statfs(directory);
     return bavail * bsize;

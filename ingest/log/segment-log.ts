@@ -1,8 +1,9 @@
 /**
- * The embedded telemetry log: segment files on the local disk. Everything appended while a write and its fdatasync run
- * is gathered and becomes the next write, back to back and never on a timer: a lone message waits for one fdatasync, a
+ * The embedded telemetry log: segment files on the local disk. Everything appended while a durable write runs
+ * is gathered and becomes the next write, back to back and never on a timer: a lone message waits for one, a
  * flood shares it. What was called back without an error is on the medium. See docs/ingest.md.
  */
+import { constants } from 'node:fs';
 import { type FileHandle, mkdir, open, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppError, type ErrorCode, errorText } from '../../contract/kernel/errors.ts';
@@ -10,6 +11,7 @@ import { SECOND_MS } from '../../contract/kernel/time.ts';
 import type { Clock, Logger, Metrics, Readiness, Service } from '../../contract/ports/services.ts';
 import type {
   Appended,
+  EntryKind,
   LogBatch,
   LogEntry,
   Position,
@@ -100,6 +102,9 @@ class FileLog implements TelemetryLog {
   #segments: Segment[] = [];
   #tail: Tail | undefined;
   #durableEnd: Position = 0;
+  /** Where the newest entry of a kind ends, telemetry aside; known for what was appended behind `#openedAt`. */
+  readonly #newest = new Map<EntryKind, Position>();
+  #openedAt: Position = 0;
   #pending = new PendingBatch();
   #spare = new PendingBatch();
   /** The group commits that run back to back, until nothing is pending. */
@@ -185,6 +190,7 @@ class FileLog implements TelemetryLog {
       return;
     }
     this.#pending.add(entry, bound, done);
+    if (entry.kind !== 'telemetry') this.#newest.set(entry.kind, this.#pending.end);
     this.#counts.appends++;
     this.#schedule();
   }
@@ -200,6 +206,10 @@ class FileLog implements TelemetryLog {
   }
 
   read(from: Position, options: ReadOptions): Promise<LogBatch> {
+    // Whoever waits for rare entries need not read all the telemetry between them.
+    if (options.kinds && this.#noneSince(from, options.kinds)) {
+      return Promise.resolve({ entries: [], next: Math.max(from, this.#durableEnd) });
+    }
     return this.#reader.read(from, options);
   }
 
@@ -230,6 +240,12 @@ class FileLog implements TelemetryLog {
 
   lagBytes(consumer: string): number {
     return Math.max(0, this.#durableEnd - this.committed(consumer));
+  }
+
+  #noneSince(from: Position, kinds: ReadonlySet<EntryKind>): boolean {
+    if (from < this.#openedAt || kinds.has('telemetry')) return false;
+    for (const kind of kinds) if ((this.#newest.get(kind) ?? 0) > from) return false;
+    return true;
   }
 
   /** Why nothing more can be taken, if so. */
@@ -352,7 +368,7 @@ class FileLog implements TelemetryLog {
   async #openTail(end: Position, furthest: Position, lastCommit: Position): Promise<void> {
     const last = this.#segments.at(-1);
     if (last && end >= furthest) {
-      const file = await open(last.path, 'r+');
+      const file = await open(last.path, constants.O_RDWR | this.#options.disk.openFlags);
       try {
         // What a killed or failed process wrote last may be in the page cache only; followers will see it.
         await rewriteEnd(file, this.#options.disk, last, lastCommit, end);
@@ -366,12 +382,14 @@ class FileLog implements TelemetryLog {
       await this.#roll(furthest, end);
     }
     this.#durableEnd = Math.max(end, furthest);
+    this.#openedAt = this.#durableEnd;
     this.#pending.reset(this.#durableEnd);
   }
 
   async #roll(base: Position, previousEnd: Position): Promise<void> {
     const path = segmentPath(this.#needs.directory, base);
-    const file = await open(path, 'wx', FILE_MODE);
+    const created = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL;
+    const file = await open(path, created | this.#options.disk.openFlags, FILE_MODE);
     try {
       await this.#options.disk.write(file.fd, encodeSegmentHeader(base, previousEnd), SEGMENT_HEADER_BYTES, 0);
       await file.datasync();
@@ -437,7 +455,7 @@ class FileLog implements TelemetryLog {
     const { appends, syncs, refused } = this.#counts;
     this.#counts = { appends: 0, syncs: 0, refused: new Map() };
     metrics.count('presage_log_appends_total', 'Entries taken by the log', this.#labels, appends);
-    metrics.count('presage_log_syncs_total', 'Group commits: one write and one fdatasync each', this.#labels, syncs);
+    metrics.count('presage_log_syncs_total', 'Group commits: one durable write each', this.#labels, syncs);
     for (const [reason, by] of refused) {
       const help = 'Entries that the log did not take or could not make durable; none of them was acknowledged';
       metrics.count('presage_log_refused_total', help, { ...this.#labels, reason }, by);

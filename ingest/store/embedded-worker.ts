@@ -1,4 +1,5 @@
 /** Worker thread of the embedded store: answers calls until it is told to close. */
+import { setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { AppError, errorText } from '../../contract/kernel/errors.ts';
 import { EmbeddedDatabase } from './embedded-database.ts';
@@ -6,6 +7,15 @@ import type { WorkerAnswer, WorkerCall, WorkerSetup } from './worker-protocol.ts
 
 const port = parentPort;
 if (!port) throw new Error('embedded-worker runs only as a worker thread');
+
+const STORE_NICENESS = 10;
+try {
+  // Acknowledgements come first: on Linux this lowers the calling thread and those that DuckDB starts from it. The log
+  // holds what is not stored yet.
+  if (process.platform === 'linux') setPriority(STORE_NICENESS);
+} catch {
+  // Not allowed here: then storing competes on equal terms.
+}
 
 const database = new EmbeddedDatabase(workerData as WorkerSetup, (notice) => port.postMessage({ notice }));
 

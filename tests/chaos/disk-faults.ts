@@ -18,7 +18,7 @@ export interface DiskFaults {
   /** Leaves this much free space, or none at all. */
   fillUp(leaveBytes: number): void;
   makeRoom(): void;
-  /** From its return on, every fdatasync of this file by this process fails with EIO. */
+  /** From its return on, every durable write and fdatasync of this file by this process fails with EIO. */
   failSyncs(pid: number, file: string): Promise<void>;
   /** Ends that; returns how many calls failed, where this is known. */
   healSyncs(): Promise<number | undefined>;
@@ -56,7 +56,9 @@ export async function openDiskFaults(directory: string, adapterOnly = false): Pr
     },
     async failSyncs(pid, file) {
       if (!strace) return writeFileSync(join(control, 'eio'), '');
-      const inject = ['-e', 'trace=fdatasync', '-e', 'inject=fdatasync:error=EIO'];
+      // Files opened with O_DSYNC are synced by their writes.
+      const calls = 'fdatasync,pwrite64';
+      const inject = ['-e', `trace=${calls}`, '-e', `inject=${calls}:error=EIO`];
       tracer = await attach(strace, pid, ['-P', file, ...inject, '-o', injections]);
     },
     async healSyncs() {

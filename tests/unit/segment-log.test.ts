@@ -51,6 +51,31 @@ async function flipByte(path: string, offset: number): Promise<void> {
   await writeFile(path, bytes);
 }
 
+describe('segment log with many readers', () => {
+  it('reads no telemetry for whoever waits for rarer entries', async () => {
+    const { log } = await openLog();
+    const birth = await appended(log, logEntry({ kind: 'birth' }));
+    const end = await appended(log, logEntry({ kind: 'telemetry' }));
+    const kinds = new Set(['birth'] as const);
+    expect((await log.read(0, { maxEntries: 9, kinds })).entries).toHaveLength(1);
+    // Nothing can be read any more, so an answer comes from memory.
+    await writeFile(lastSegment(), '');
+    expect(await log.read(birth, { maxEntries: 9, kinds })).toEqual({ entries: [], next: end });
+    await expect(
+      openSegmentLogReader(directory, { durableEnd: () => end }).read(birth, { maxEntries: 9 }),
+    ).rejects.toThrow();
+  });
+
+  it('reads on for them where the log was before it was opened', async () => {
+    await (await openLog()).stop();
+    const { log } = await openLog();
+    const birth = await appended(log, logEntry({ kind: 'birth' }));
+    const again = await openLog({}, await copyAsKilled('killed'));
+    const batch = await again.log.read(0, { maxEntries: 9, kinds: new Set(['birth'] as const) });
+    expect(batch.entries.map(({ position }) => position)).toEqual([birth]);
+  });
+});
+
 describe('segment log after a kill', () => {
   it('keeps what was acknowledged without having been stopped', async () => {
     const { log } = await openLog();
