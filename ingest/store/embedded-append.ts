@@ -35,8 +35,13 @@ export function rowsByModel(storable: readonly StorableMessage[]): ReadonlyMap<s
   return byModel;
 }
 
-/** Appends inside the connection's open transaction. */
-export async function appendRows(connection: DuckDBConnection, table: ModelTable, rows: Rows): Promise<void> {
+/** Appends inside the connection's open transaction. @param position log position at which the batch ends */
+export async function appendRows(
+  connection: DuckDBConnection,
+  table: ModelTable,
+  rows: Rows,
+  position: number,
+): Promise<void> {
   const appender = await connection.createAppender(table.name);
   try {
     const types = columnTypes(table);
@@ -44,8 +49,11 @@ export async function appendRows(connection: DuckDBConnection, table: ModelTable
       const count = Math.min(CHUNK_ROWS, rows.samples.length - from);
       const chunk = DuckDBDataChunk.create(types, count);
       fillIdentity(chunk, rows, from, count);
+      fillPosition(chunk.getColumnVector(table.positionAt), position, count);
       table.columns.forEach((column, i) => {
-        fillSignal(chunk.getColumnVector(IDENTITY_WIDTH + i), column, rows.samples, from, count);
+        const at = IDENTITY_WIDTH + i;
+        const vector = chunk.getColumnVector(at < table.positionAt ? at : at + 1);
+        fillSignal(vector, column, rows.samples, from, count);
       });
       appender.appendDataChunk(chunk);
     }
@@ -77,6 +85,12 @@ function fillIdentity(chunk: DuckDBDataChunk, { messages, samples }: Rows, from:
     }
     vector.flush();
   });
+}
+
+function fillPosition(vector: DuckDBVector, position: number, count: number): void {
+  const value = BigInt(position);
+  for (let row = 0; row < count; row++) vector.setItem(row, value);
+  vector.flush();
 }
 
 function fillSignal(

@@ -7,10 +7,10 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
 import { AppError, errorText } from '../../contract/kernel/errors.ts';
 import type { DeviceRef, MessageIdentity } from '../../contract/kernel/ids.ts';
+import { HOUR_MS } from '../../contract/kernel/time.ts';
 import type { Position } from '../../contract/ports/telemetry-log.ts';
 import type {
   AggregateQuery,
-  LatestPage,
   LatestPageQuery,
   ModelAggregateQuery,
   ModelBucket,
@@ -27,12 +27,14 @@ import { readLatestPage, readModelBuckets, readRollUps } from './embedded-aggreg
 import { appendRows, rowsByModel } from './embedded-append.ts';
 import { type BootRef, noteBoots, readBoot, readHasMessage } from './embedded-boots.ts';
 import { closeDatabase, fileBytes, type OpenDatabase, openDatabase, restrictFiles } from './embedded-file.ts';
+import { addCandidates, saveLatest } from './embedded-latest.ts';
 import { readLatest, readPage, readSeries } from './embedded-read.ts';
-import { sealOldestHour } from './embedded-seal.ts';
-import { LatestCache, latestPage } from './latest-values.ts';
+import { type SealedHour, sealOldestHour } from './embedded-seal.ts';
+import { LatestOfDevice, packLatest } from './latest-values.ts';
 import { SignalKinds, type StorableMessage } from './signal-kinds.ts';
 import {
   type EntryPack,
+  type LatestPack,
   type LatestValues,
   type Page,
   type PageCursor,
@@ -46,7 +48,6 @@ export class EmbeddedDatabase implements WorkerOperations {
   readonly #setup: WorkerSetup;
   readonly #notify: (notice: WorkerNotice) => void;
   readonly #kinds = new SignalKinds();
-  readonly #latest: LatestCache;
   #opening: Promise<OpenDatabase> | undefined;
   /** What `#opening` gave. */
   #database: OpenDatabase | undefined;
@@ -58,7 +59,6 @@ export class EmbeddedDatabase implements WorkerOperations {
   constructor(setup: WorkerSetup, notify: (notice: WorkerNotice) => void) {
     this.#setup = setup;
     this.#notify = notify;
-    this.#latest = new LatestCache(setup.maxLatestDevices);
   }
 
   async open(): Promise<void> {
@@ -97,7 +97,11 @@ export class EmbeddedDatabase implements WorkerOperations {
     return this.#read(async (database) => {
       const table = database.tables.get(query.model);
       if (!table) return new Map();
-      return this.#latest.get(query, () => database.readers.use((connection) => readLatest(connection, table, query)));
+      if (!database.latest.overflowed) return database.latest.of(query);
+      const latest = new LatestOfDevice();
+      for (const entry of await database.readers.use((connection) => readLatest(connection, table, query)))
+        latest.add(entry);
+      return latest.values();
     });
   }
 
@@ -141,14 +145,12 @@ export class EmbeddedDatabase implements WorkerOperations {
     });
   }
 
-  latestAll(query: LatestPageQuery): Promise<LatestPage> {
+  latestAll(query: LatestPageQuery): Promise<LatestPack> {
     return this.#read(async (database) => {
       const table = database.tables.get(query.model);
-      if (!table) return { devices: [] };
-      return latestPage(
-        await database.readers.use((connection) => readLatestPage(connection, table, query)),
-        query.limit,
-      );
+      if (!table) return { devices: [], signals: [] };
+      if (!database.latest.overflowed) return database.latest.page(query);
+      return packLatest(query, await database.readers.use((connection) => readLatestPage(connection, table, query)));
     });
   }
 
@@ -158,12 +160,13 @@ export class EmbeddedDatabase implements WorkerOperations {
       const database = await this.#opened();
       try {
         await database.writer.run('BEGIN');
-        const samples = await sealOldestHour(database.writer, database.tables, cut);
+        const sealed = await sealOldestHour(database.writer, database.tables, cut);
+        if (sealed) await forgetHour(database, sealed);
         await database.writer.run('COMMIT');
         // Folds the deletion in: only then is the space free for what comes next.
-        if (samples !== undefined) await checkpoint(database.writer);
+        if (sealed) await checkpoint(database.writer);
         restrictFiles(database.path);
-        return samples;
+        return sealed?.samples;
       } catch (error) {
         this.#discard(database, error);
         throw new AppError('STORE_UNAVAILABLE', errorText(error));
@@ -180,7 +183,10 @@ export class EmbeddedDatabase implements WorkerOperations {
   async close(): Promise<void> {
     await this.#lastWrite.catch(() => undefined); // Its caller heard of the error.
     await this.#opening?.catch(() => undefined); // It did not open: nothing to close.
-    if (this.#database) this.#closing = closeDatabase(this.#database);
+    if (this.#database) {
+      await this.#copyLatest(this.#database, 0);
+      if (this.#database) this.#closing = closeDatabase(this.#database);
+    }
     this.#opening = undefined;
     this.#database = undefined;
     await this.#closing;
@@ -198,7 +204,6 @@ export class EmbeddedDatabase implements WorkerOperations {
     await this.#closing;
     const database = await openDatabase(this.#setup);
     this.#kinds.clear();
-    this.#latest.clear();
     for (const [model, { columns }] of database.tables.models()) {
       this.#kinds.load(
         model,
@@ -206,6 +211,7 @@ export class EmbeddedDatabase implements WorkerOperations {
       );
     }
     this.#database = database;
+    if (database.latest.overflowed) this.#notify({ kind: 'latestOverflow', maxValues: this.#setup.maxLatestValues });
     return database;
   }
 
@@ -226,9 +232,15 @@ export class EmbeddedDatabase implements WorkerOperations {
       this.#discard(database, error);
       throw new AppError('STORE_UNAVAILABLE', errorText(error));
     }
-    this.#latest.note(storable);
-    restrictFiles(database.path);
     const samples = storable.reduce((sum, message) => sum + message.samples.length, 0);
+    const { latest } = database;
+    const overflowedBefore = latest.overflowed;
+    latest.note(storable);
+    if (latest.overflowed && !overflowedBefore) this.#notify({ kind: 'latestOverflow', maxValues: latest.maxValues });
+    database.samplesSinceCopy += samples;
+    // A copy costs by its size, so a large one is made less often.
+    await this.#copyLatest(database, Math.max(this.#setup.latestCopyEvery, latest.places));
+    restrictFiles(database.path);
     this.#notify({ kind: 'stored', samples, fileBytes: fileBytes(database.path) });
     return rejected;
   }
@@ -241,12 +253,26 @@ export class EmbeddedDatabase implements WorkerOperations {
     for (const [model, rows] of byModel) {
       const table = tables.get(model);
       if (!table) continue;
-      await appendRows(writer, table, rows);
+      await appendRows(writer, table, rows, position);
       await noteBoots(writer, table, rows);
     }
     await writer.run('UPDATE progress SET position = $1', [BigInt(position)]);
     await writer.run('COMMIT');
     database.position = position;
+  }
+
+  /** Copies the latest values into the file when more samples than `atMost` came since. The batches are safe without it. */
+  async #copyLatest(database: OpenDatabase, atMost: number): Promise<void> {
+    const { writer, tables, latest, position } = database;
+    if (database.samplesSinceCopy <= atMost) return;
+    try {
+      await writer.run('BEGIN');
+      await saveLatest(writer, tables, latest, position);
+      await writer.run('COMMIT');
+      database.samplesSinceCopy = 0;
+    } catch (error) {
+      this.#discard(database, error);
+    }
   }
 
   async #read<T>(query: (database: OpenDatabase) => Promise<T>): Promise<T> {
@@ -270,6 +296,16 @@ export class EmbeddedDatabase implements WorkerOperations {
       this.#notify({ kind: 'reopened', reason: `closing failed: ${errorText(failure)}` });
     });
   }
+}
+
+/** The latest values after a seal: those of the hour are gone, and older samples that came late may take their place. */
+async function forgetHour(database: OpenDatabase, { model, from }: SealedHour): Promise<void> {
+  const { writer, tables, latest, position } = database;
+  const table = tables.get(model);
+  if (!table || !latest.forget(model, from, from + HOUR_MS)) return;
+  await addCandidates(writer, model, table, `observed_at < ${from}`, latest);
+  await saveLatest(writer, tables, latest, position);
+  database.samplesSinceCopy = 0;
 }
 
 /** Waits for nobody: with a reader in the way the next automatic checkpoint does it. */

@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import { AppError, errorText } from '../../contract/kernel/errors.ts';
 import { completeBoots } from './embedded-boots.ts';
+import { loadLatest } from './embedded-latest.ts';
 import { createCatalog, ModelTables } from './embedded-tables.ts';
+import type { LatestTable } from './latest-values.ts';
 import { ReaderPool } from './reader-pool.ts';
 import type { WorkerSetup } from './worker-protocol.ts';
 
@@ -16,6 +18,9 @@ export interface OpenDatabase {
   readonly writer: DuckDBConnection;
   readonly readers: ReaderPool;
   readonly tables: ModelTables;
+  readonly latest: LatestTable;
+  /** Samples stored since the latest values were copied into the file; infinite = nobody counted. */
+  samplesSinceCopy: number;
   /** Position of the last committed batch. */
   position: number;
 }
@@ -70,18 +75,22 @@ async function connect(path: string, setup: WorkerSetup): Promise<OpenDatabase> 
   const instance = await DuckDBInstance.create(path, settings(setup));
   const writer = await instance.connect();
   await createCatalog(writer);
-  const progress = await writer.runAndReadAll('SELECT position FROM progress');
   const readers = await ReaderPool.open(instance, setup);
   restrictFiles(path);
   const tables = await ModelTables.load(writer);
   for (const [, table] of tables.models()) await completeBoots(writer, table);
+  const progress = await writer.runAndReadAll('SELECT position FROM progress');
+  const position = Number(progress.getRows()[0]?.[0] ?? 0);
+  const { latest, isCopied } = await loadLatest(writer, tables, setup.maxLatestValues);
   return {
     path,
     instance,
     writer,
     readers,
     tables,
-    position: Number(progress.getRows()[0]?.[0] ?? 0),
+    latest,
+    samplesSinceCopy: isCopied(position) ? 0 : Number.POSITIVE_INFINITY,
+    position,
   };
 }
 

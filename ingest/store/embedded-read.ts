@@ -267,7 +267,7 @@ async function readChanges(
 }
 
 /** Runs a query and hands over its columns chunk by chunk. */
-async function scan(
+export async function scan(
   connection: DuckDBConnection,
   sql: string,
   values: Values,

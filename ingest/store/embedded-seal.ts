@@ -19,16 +19,24 @@ export function rolledTableOf(bucketMs: number): string {
   return bucketMs === MINUTE_MS ? 'rolled_1m' : 'rolled_1h';
 }
 
-/** Seals the oldest due hour. Runs in the caller's transaction. @returns its samples, or `undefined` when none is due */
+export interface SealedHour {
+  readonly model: string;
+  readonly from: number;
+  readonly samples: number;
+}
+
+/** Seals the oldest due hour. Runs in the caller's transaction. @returns `undefined` when none is due */
 export async function sealOldestHour(
   connection: DuckDBConnection,
   tables: ModelTables,
   cut: RetentionCut,
-): Promise<number | undefined> {
+): Promise<SealedHour | undefined> {
   await connection.run('DELETE FROM rolled_1m WHERE bucket < $1', [cut.minutesBefore], [DOUBLE]);
-  for (const [, table] of tables.models()) {
+  for (const [model, table] of tables.models()) {
     const hour = await dueHour(connection, table, cut.rawBefore);
-    if (hour) return sealHour(connection, table, hour.from, hour.rows);
+    if (!hour) continue;
+    await sealHour(connection, table, hour.from, hour.rows);
+    return { model, from: hour.from, samples: hour.rows };
   }
   return undefined;
 }
@@ -49,7 +57,7 @@ async function sealHour(
   { id, table, columns }: ModelTable,
   from: number,
   rows: number,
-): Promise<number> {
+): Promise<void> {
   const range = `observed_at >= ${from} AND observed_at < ${from + HOUR_MS}`;
   await connection.run('INSERT INTO seals SELECT coalesce(max(part), 0) + 1, $1, $2, $3 FROM seals', [
     id,
@@ -70,7 +78,6 @@ async function sealHour(
     }
   }
   await connection.run(`DELETE FROM ${table} WHERE ${range}`);
-  return rows;
 }
 
 /** Where the extremes of sealed buckets of a range lie, for `BucketExtremes`. */

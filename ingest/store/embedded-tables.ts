@@ -19,7 +19,12 @@ export interface ModelTable {
   /** Unquoted, for the appender. */
   readonly name: string;
   readonly columns: readonly SignalColumn[];
+  /** Place of `POSITION_COLUMN` among the table's columns: behind the signals that an older version stored. */
+  readonly positionAt: number;
 }
+
+/** Log position at which a sample's batch ends; NULL in what older versions stored. No signal's column is called so. */
+export const POSITION_COLUMN = '~position';
 
 /** Identity and times of a sample, in the order of the table. `observed_at` may be a fraction of a millisecond. */
 export const IDENTITY_COLUMNS = [
@@ -44,6 +49,11 @@ const CATALOG_SQL = `
   CREATE TABLE IF NOT EXISTS boots
     (model_id INTEGER, tenant VARCHAR, device VARCHAR, boot VARCHAR, first_seq BIGINT NOT NULL, last_seq BIGINT NOT NULL,
     first_at DOUBLE NOT NULL, last_at DOUBLE NOT NULL, PRIMARY KEY (model_id, tenant, device, boot));
+  CREATE TABLE IF NOT EXISTS latest_copy (position BIGINT NOT NULL, overflow DOUBLE);
+  CREATE TABLE IF NOT EXISTS latest_values
+    (model_id INTEGER NOT NULL, tenant VARCHAR NOT NULL, device VARCHAR NOT NULL, signal VARCHAR NOT NULL,
+    observed_at DOUBLE NOT NULL, boot VARCHAR NOT NULL, seq BIGINT NOT NULL, idx INTEGER NOT NULL,
+    number DOUBLE, flag BOOLEAN, words VARCHAR);
   CREATE TABLE IF NOT EXISTS seals
     (part INTEGER NOT NULL, model_id INTEGER NOT NULL, hour DOUBLE NOT NULL, samples BIGINT NOT NULL);
   ${['rolled_1m', 'rolled_1h'].map(rolledTable).join('')}`;
@@ -63,7 +73,8 @@ export function quoted(identifier: string): string {
 
 /** Types of all columns of a model's table, in order. */
 export function columnTypes(table: ModelTable): DuckDBType[] {
-  return [...IDENTITY_COLUMNS.map(([, type]) => type), ...table.columns.map(({ kind }) => SQL_TYPE[kind])];
+  const types = [...IDENTITY_COLUMNS.map(([, type]) => type), ...table.columns.map(({ kind }) => SQL_TYPE[kind])];
+  return types.toSpliced(table.positionAt, 0, BIGINT);
 }
 
 export async function createCatalog(connection: DuckDBConnection): Promise<void> {
@@ -88,7 +99,7 @@ export class ModelTables {
         column,
         kind,
       }));
-      tables.#byModel.set(model, modelTable(id, columns));
+      tables.#byModel.set(model, { ...modelTable(id, columns), positionAt: await positionAt(connection, id) });
     }
     return tables;
   }
@@ -121,12 +132,22 @@ export class ModelTables {
 
 function modelTable(id: number, columns: readonly SignalColumn[]): ModelTable {
   const name = `samples_${id}`;
-  return { id, name, table: quoted(name), columns };
+  return { id, name, table: quoted(name), columns, positionAt: IDENTITY_COLUMNS.length };
+}
+
+/** Where the table has its position column; adds it to one that an older version made. */
+async function positionAt(connection: DuckDBConnection, id: number): Promise<number> {
+  const { name, table } = modelTable(id, []);
+  const sql = 'SELECT column_name FROM duckdb_columns() WHERE table_name = $1 ORDER BY column_index';
+  const names = (await connection.runAndReadAll(sql, [name])).getRows().map(([column]) => column);
+  if (names.includes(POSITION_COLUMN)) return names.indexOf(POSITION_COLUMN);
+  await connection.run(`ALTER TABLE ${table} ADD COLUMN ${quoted(POSITION_COLUMN)} BIGINT`);
+  return names.length;
 }
 
 async function createModelTable(connection: DuckDBConnection, model: string, { id, table }: ModelTable): Promise<void> {
   const columns = IDENTITY_COLUMNS.map(([name, type]) => `${name} ${type} NOT NULL`);
-  await connection.run(`CREATE TABLE ${table} (${columns.join(', ')})`);
+  await connection.run(`CREATE TABLE ${table} (${columns.join(', ')}, ${quoted(POSITION_COLUMN)} BIGINT)`);
   await connection.run('INSERT INTO models VALUES ($1, $2)', [id, model]);
 }
 

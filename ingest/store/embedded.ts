@@ -5,6 +5,7 @@
 import type { Logger, Metrics } from '../../contract/ports/services.ts';
 import type { RangeQuery, StoredSample, TelemetryStore } from '../../contract/ports/telemetry-store.ts';
 import type { SignalValue } from '../../contract/wire/payloads.ts';
+import { unpackLatest } from './latest-values.ts';
 import { checkLatestPage, checkRange, checkSeries, wholeBuckets } from './queries.ts';
 import { spawnWorker } from './spawn-worker.ts';
 import { meterWrite } from './store-meter.ts';
@@ -33,7 +34,8 @@ export const DEFAULT_EMBEDDED_LIMITS: EmbeddedLimits = {
   spillLimitMb: 4_096,
   readers: 2,
   maxWaitingQueries: 256,
-  maxLatestDevices: 10_000,
+  maxLatestValues: 2_000_000,
+  latestCopyEvery: 500_000,
   pageRows: 2_000,
 };
 
@@ -79,7 +81,7 @@ export function createEmbeddedStore(deps: EmbeddedStoreDeps, options: EmbeddedSt
     retain: (cut) => link.call('retain', [cut]),
     async latestAll(query) {
       checkLatestPage(query);
-      return link.call('latestAll', [query]);
+      return unpackLatest(await link.call('latestAll', [query]));
     },
   };
 }
@@ -118,6 +120,11 @@ function report(notice: WorkerNotice, logger: Logger, metrics: Metrics): void {
   if (notice.kind === 'reopened') {
     metrics.count('presage_store_reopened_total', 'Times the store was opened again after an error', engine);
     logger.error({ reason: notice.reason }, 'the embedded store is opened again');
+    return;
+  }
+  if (notice.kind === 'latestOverflow') {
+    metrics.count('presage_store_latest_overflow_total', 'Times the latest values did not fit into memory', engine);
+    logger.warn({ maxValues: notice.maxValues }, 'too many latest values for memory; they are read from the samples');
     return;
   }
   metrics.count('presage_store_samples_total', 'Samples stored', engine, notice.samples);

@@ -6,7 +6,6 @@ import type { DeviceRef, MessageIdentity } from '../../contract/kernel/ids.ts';
 import type { LoggedEntry, Position } from '../../contract/ports/telemetry-log.ts';
 import type {
   AggregateQuery,
-  LatestPage,
   LatestPageQuery,
   ModelAggregateQuery,
   ModelBucket,
@@ -31,8 +30,10 @@ export interface EmbeddedLimits {
   readonly readers: number;
   /** Queries that may wait for a reader. */
   readonly maxWaitingQueries: number;
-  /** Devices whose latest values stay in memory; the least recently asked is forgotten first. */
-  readonly maxLatestDevices: number;
+  /** Devices × signals whose latest values stay in memory, some 40 bytes each; beyond that samples are read for them. */
+  readonly maxLatestValues: number;
+  /** Samples after which the latest values are copied into the file; also what a restart reads for them. */
+  readonly latestCopyEvery: number;
   /** Samples of one page of an export. */
   readonly pageRows: number;
 }
@@ -75,6 +76,19 @@ export interface Page {
   readonly next?: PageCursor;
 }
 
+/** Latest values of some devices, column by column: objects would cost a hundred times as much to hand over. */
+export interface LatestPack {
+  readonly devices: readonly string[];
+  readonly signals: readonly {
+    readonly signal: string;
+    /** By device; NaN = no value. */
+    readonly observedAt: Float64Array;
+    readonly values: readonly (SignalValue | null)[];
+  }[];
+  /** Absent after the last page. */
+  readonly next?: string;
+}
+
 export type LatestValues = ReadonlyMap<string, { observedAt: number; value: SignalValue }>;
 
 /** Every call that the worker answers. */
@@ -90,7 +104,7 @@ export interface WorkerOperations {
   highestSequence(boot: Omit<MessageIdentity, 'seq'> & { model: string }): Promise<number | undefined>;
   aggregate(query: AggregateQuery): Promise<readonly RollUpSeries[]>;
   aggregateModel(query: ModelAggregateQuery): Promise<readonly ModelBucket[]>;
-  latestAll(query: LatestPageQuery): Promise<LatestPage>;
+  latestAll(query: LatestPageQuery): Promise<LatestPack>;
   retain(cut: RetentionCut): Promise<number | undefined>;
   ping(): Promise<void>;
   close(): Promise<void>;
@@ -110,6 +124,7 @@ export type WorkerAnswer =
 
 export type WorkerNotice =
   | { readonly kind: 'reopened'; readonly reason: string }
+  | { readonly kind: 'latestOverflow'; readonly maxValues: number }
   | { readonly kind: 'stored'; readonly samples: number; readonly fileBytes: number };
 
 /** Copies the telemetry entries of a batch into one pack; entries of other kinds are left out. */

@@ -1,7 +1,8 @@
 /**
  * How fast the telemetry stores take and give samples, and the ratios between them in one run:
- * `node --import tsx tests/bench/store.ts [embedded|influx|both|long] [rows]`. One day of 24 devices at one sample every two
- * seconds, 10 signals a sample, batches of 5,000 samples. `long`: 90 days of 50 devices in the embedded store.
+ * `node --import tsx tests/bench/store.ts [embedded|influx|both|long|latest] [rows]`. One day of 24 devices at one sample every two
+ * seconds, 10 signals a sample, batches of 5,000 samples. `long`: 90 days of 50 devices in the embedded store. `latest`: all
+ * latest values of 10,000 devices in the embedded store.
  */
 import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -15,12 +16,15 @@ import type { TelemetryStore } from '../../contract/ports/telemetry-store.ts';
 import type { TelemetryMessage } from '../../contract/wire/sample.ts';
 import { createEmbeddedStore } from '../../ingest/store/embedded.ts';
 import { createInfluxStore } from '../../ingest/store/influx.ts';
+import { LatestTable } from '../../ingest/store/latest-values.ts';
 import { findBinary } from '../support/binaries.ts';
 import { BASE_TIME_MS, message, recordingMetrics, silentLogger } from '../support/store-samples.ts';
 
 const BATCH_ROWS = 5_000;
 /** Tries of a query; the median counts. */
 const TRIES = 3;
+/** Tries of a question of milliseconds. */
+const SHORT_TRIES = 15;
 
 interface Fleet {
   readonly devices: number;
@@ -108,22 +112,31 @@ async function timed<T>(run: () => T | Promise<T>): Promise<{ result: T; ms: num
 }
 
 /** Median time of a question, and its answer. */
-async function asked<T>(question: () => Promise<T>): Promise<{ result: T; ms: number }> {
+async function asked<T>(question: () => Promise<T>, count = TRIES): Promise<{ result: T; ms: number }> {
   const tries: { result: T; ms: number }[] = [];
-  for (let i = 0; i < TRIES; i++) tries.push(await timed(question));
+  for (let i = 0; i < count; i++) tries.push(await timed(question));
   tries.sort((a, b) => a.ms - b.ms);
-  return tries[Math.floor(TRIES / 2)] as { result: T; ms: number };
+  return tries[Math.floor(count / 2)] as { result: T; ms: number };
 }
 
-async function fill(store: TelemetryStore, rows: number, fleet: Fleet): Promise<number> {
-  let writeMs = 0;
+interface Filled {
+  readonly writeMs: number;
+  /** Processor time of the whole process while it wrote. */
+  readonly cpuMs: number;
+}
+
+async function fill(store: TelemetryStore, rows: number, fleet: Fleet): Promise<Filled> {
+  let [writeMs, cpuMs] = [0, 0];
   for (let row = 0; row < rows; row += BATCH_ROWS) {
     const batch = batchFrom(row, fleet);
     const entries = store.writeEntries && batch.map((one, i) => entryOf(one, row + i + 1));
     const end = row + batch.length;
+    const before = process.cpuUsage();
     writeMs += (await timed(() => (entries ? store.writeEntries?.(entries, end) : store.write(batch, end)))).ms;
+    const { user, system } = process.cpuUsage(before);
+    cpuMs += (user + system) / 1_000;
   }
-  return writeMs;
+  return { writeMs, cpuMs };
 }
 
 const REF = { tenant: 'acme', device: 'fridge-7', model: 'refrigerator' };
@@ -132,7 +145,7 @@ const rounded = (value: number, digits = 1): number => Number(value.toFixed(digi
 async function measure(engine: string, rows: number) {
   const opened = await (engines[engine] as () => Promise<Opened>)();
   const { store } = opened;
-  const writeMs = await fill(store, rows, DAY_FLEET);
+  const { writeMs, cpuMs } = await fill(store, rows, DAY_FLEET);
   const bytes = await opened.bytes();
   const hour = { ...REF, from: BASE_TIME_MS, to: BASE_TIME_MS + HOUR_MS };
   const day = { from: BASE_TIME_MS, to: BASE_TIME_MS + DAY_MS };
@@ -157,6 +170,7 @@ async function measure(engine: string, rows: number) {
     engine,
     rows,
     rowsPerSecond: Math.round(rows / (writeMs / 1_000)),
+    cpuSecondsPerMillionRows: rounded(cpuMs / 1_000 / (rows / 1e6), 2),
     bytesPerValue: rounded(bytes / rows / signals.length, 2),
     hourSeriesMs: rounded(series.ms),
     hourSeriesPoints: series.result[0]?.points.length,
@@ -223,6 +237,59 @@ async function measureLong(rows: number): Promise<void> {
   await opened.stop();
 }
 
+/** Latest values of 10,000 devices: page by page through the store, and what its thread alone takes for the same pages. */
+async function measureLatest(rows: number): Promise<void> {
+  const devices = 10_000;
+  const opened = await (engines.embedded as () => Promise<Opened>)();
+  const { store } = opened;
+  const { writeMs, cpuMs } = await fill(store, rows, { devices, intervalMs: 10_000 });
+  const query = { tenant: 'acme', model: 'refrigerator', limit: 1_000 };
+  const pageMs: number[] = [];
+  const all = async (): Promise<number> => {
+    let [after, values]: [string | undefined, number] = [undefined, 0];
+    do {
+      const { result, ms } = await timed(() => store.latestAll({ ...query, ...(after !== undefined && { after }) }));
+      for (const device of result.devices) values += device.values.size;
+      pageMs.push(ms);
+      after = result.next;
+    } while (after !== undefined);
+    return values;
+  };
+  const whole = await asked(all, SHORT_TRIES);
+  const one = await asked(() => store.latest(REF), SHORT_TRIES);
+  const table = new LatestTable(Number.POSITIVE_INFINITY);
+  const batches = Array.from({ length: devices / BATCH_ROWS }, (_, i) =>
+    batchFrom(i * BATCH_ROWS, { devices, intervalMs: 1 }),
+  );
+  table.note(batches.flat().map((sent) => ({ message: sent, samples: sent.samples })));
+  const inside = await asked(async () => {
+    let after: string | undefined;
+    do after = table.page({ ...query, ...(after !== undefined && { after }) }).next;
+    while (after !== undefined);
+  }, SHORT_TRIES);
+  const restart = await timed(async () => {
+    await store.stop();
+    await store.start();
+    return all();
+  });
+  pageMs.sort((a, b) => a - b);
+  const figures = {
+    devices,
+    values: whole.result,
+    rows,
+    rowsPerSecond: Math.round(rows / (writeMs / 1_000)),
+    cpuSecondsPerMillionRows: rounded(cpuMs / 1_000 / (rows / 1e6), 2),
+    insideTheThreadMs: rounded(inside.ms, 2),
+    throughTheStoreMs: rounded(whole.ms, 2),
+    pageOf1000Ms: rounded(pageMs[Math.floor(pageMs.length / 2)] ?? 0, 2),
+    oneDeviceMs: rounded(one.ms, 2),
+    restartAndAllMs: rounded(restart.ms),
+    valuesAfterRestart: restart.result,
+  };
+  process.stdout.write(`latest ${JSON.stringify(figures)}\n`);
+  await opened.stop();
+}
+
 /** Sum of `diskBytes` over the shards in a reply to SHOW STATS. */
 function shardBytes(reply: unknown): number {
   return [...JSON.stringify(reply).matchAll(/"columns":(\[[^\]]*\]),"values":\[(\[[^\]]*\])/g)]
@@ -240,7 +307,8 @@ function folderBytes(folder: string): number {
 }
 
 const [what = 'both', given] = process.argv.slice(2);
-const rows = Number(given ?? (what === 'long' ? 10_000_000 : 1_036_800));
+const rows = Number(given ?? { long: 10_000_000, latest: 1_000_000 }[what] ?? 1_036_800);
 if (what === 'both') await compare(rows);
 else if (what === 'long') await measureLong(rows);
+else if (what === 'latest') await measureLatest(rows);
 else await measure(what, rows);

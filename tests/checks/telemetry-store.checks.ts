@@ -654,6 +654,32 @@ export function checkTelemetryStore(name: string, open: () => Promise<StoreUnder
       expect(hours).toEqual(late.hours);
     });
 
+    it('forgets latest values with their samples, and knows older ones that came late', async () => {
+      const model = 'forgotten';
+      const [gone, late, alive] = [newDevice(), newDevice(), newDevice()];
+      const old = BASE_TIME_MS - 2_000 * DAY_MS;
+      const at = (device: string, seq: number, observedAt: number, signals: Record<string, number>, receivedAt = old) =>
+        message({ device, model, seq, receivedAt, samples: [[observedAt, signals]] });
+      await write(
+        at(gone, 1, old + HOUR_MS, { level: 1 }),
+        at(late, 1, old + HOUR_MS, { level: 2, flow: 3 }),
+        at(late, 2, old + 1, { level: 4 }, BASE_TIME_MS),
+        at(alive, 1, old + HOUR_MS, { level: 5, flow: 6 }),
+        at(alive, 2, BASE_TIME_MS, { level: 7 }),
+      );
+      expect((await store.latestAll({ tenant: 'acme', model, limit: 9 })).devices.length).toBe(3);
+      expect(await store.retain({ rawBefore: old + DAY_MS, minutesBefore: 0 })).toBe(3);
+      const { devices: found } = await store.latestAll({ tenant: 'acme', model, limit: 9 });
+      expect(found.map(({ device, values }) => [device, Object.fromEntries(values)])).toEqual([
+        [late, { level: { observedAt: old + 1, value: 4 } }],
+        [alive, { level: { observedAt: BASE_TIME_MS, value: 7 } }],
+      ]);
+      for (const { device, values } of found) {
+        expect(await store.latest({ tenant: 'acme', device, model })).toEqual(values);
+      }
+      expect((await store.latest({ tenant: 'acme', device: gone, model })).size).toBe(0);
+    });
+
     it('refuses questions about fleets and long ranges beyond its limits', async () => {
       const code = (question: Promise<unknown>) => question.catch((error: unknown) => (error as AppError).code);
       const query = { tenant: 'acme', device: 'd', model: 'refrigerator', from: 0, to: DAY_MS, signals: ['a'] };

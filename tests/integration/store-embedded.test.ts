@@ -1,11 +1,12 @@
 /** The embedded store: the conformance suite, and what only a file can suffer. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { DuckDBInstance } from '@duckdb/node-api';
+import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { seededRandom } from '../../contract/kernel/random.ts';
 import { DAY_MS, HOUR_MS } from '../../contract/kernel/time.ts';
@@ -200,6 +201,146 @@ describe('embedded store', () => {
     const query = { tenant: 'acme', device: 'd', model: 'm', from: BASE_TIME_MS, to: BASE_TIME_MS + 5 * DAY_MS };
     const [rolled] = await store.aggregate({ ...query, signals: ['flow'], bucketMs: HOUR_MS });
     expect(rolled?.buckets.reduce((sum, bucket) => sum + bucket.count, 0)).toBe(160_000);
+  });
+
+  describe('latest values', () => {
+    const MODELS = ['refrigerator', 'm 2'];
+    const part = fc.record({
+      model: fc.constantFrom(...MODELS),
+      device: fc.constantFrom('a', 'b', 'C'),
+      boot: fc.constantFrom('b', 'Z'),
+      backfill: fc.nat(5).map((n) => n === 0),
+      samples: fc.array(
+        fc.tuple(fc.nat(9), fc.dictionary(fc.constantFrom('x', 'y', 'z'), fc.constantFrom(1, -0, 2.5), { minKeys: 1 })),
+        { minLength: 1, maxLength: 4 },
+      ),
+    });
+    const step = fc.oneof(
+      { weight: 6, arbitrary: fc.array(part, { minLength: 1, maxLength: 6 }) },
+      fc.constantFrom('stop', 'crash', 'retain'),
+    );
+
+    /** Worked out the plain way from what an export gives. */
+    async function expected(store: ReturnType<typeof createEmbeddedStore>, backfilled: ReadonlySet<string>) {
+      const found: Record<string, unknown> = {};
+      for (const model of MODELS) {
+        for (const device of ['C', 'a', 'b']) {
+          const values: Record<string, unknown> = {};
+          for (const { boot, seq, observedAt, signals } of await exported(store, { device, model })) {
+            if (backfilled.has(`${boot} ${seq}`)) continue;
+            for (const [signal, value] of Object.entries(signals)) values[signal] = { observedAt, value };
+          }
+          if (Object.keys(values).length > 0) found[`${model} ${device}`] = values;
+        }
+      }
+      return found;
+    }
+
+    async function answered(store: ReturnType<typeof createEmbeddedStore>) {
+      const found: Record<string, unknown> = {};
+      for (const model of MODELS) {
+        let after: string | undefined;
+        do {
+          const query = { tenant: 'acme', model, limit: 2, ...(after !== undefined && { after }) };
+          const page = await store.latestAll(query);
+          for (const { device, values } of page.devices) {
+            found[`${model} ${device}`] = Object.fromEntries(values);
+            expect(await store.latest({ tenant: 'acme', device, model })).toEqual(values);
+          }
+          after = page.next;
+        } while (after !== undefined);
+      }
+      return found;
+    }
+
+    it.each([
+      ['kept in memory', { latestCopyEvery: 5 }],
+      ['too many for memory', { latestCopyEvery: 5, maxLatestValues: 32 }],
+    ])(
+      'are those of the samples whatever comes in which order, through crashes and retention: %s',
+      async (_, options) => {
+        let run = 0;
+        await fc.assert(
+          fc.asyncProperty(fc.array(step, { maxLength: 14 }), async (steps) => {
+            directory = join(folder, `run-${run++}`);
+            let [seq, position, copies] = [0, 0, 0];
+            const backfilled = new Set<string>();
+            let store = await openStore(options);
+            for (const one of steps) {
+              if (one === 'retain') {
+                await store.retain({ rawBefore: BASE_TIME_MS - 4 * HOUR_MS, minutesBefore: 0 });
+              } else if (typeof one === 'string') {
+                const image = join(folder, `run-${run}-${copies++}`);
+                if (one === 'crash') cpSync(directory, image, { recursive: true });
+                await store.stop();
+                if (one === 'crash') directory = image;
+                store = await openStore(options);
+              } else {
+                const messages = one.map(({ samples, ...rest }) => {
+                  if (rest.backfill) backfilled.add(`${rest.boot} ${seq}`);
+                  const times = samples.map(([hours, signals]) => [BASE_TIME_MS - hours * HOUR_MS, signals] as const);
+                  return message({ ...rest, seq: seq++, receivedAt: BASE_TIME_MS - DAY_MS, samples: times });
+                });
+                await store.write(messages, ++position);
+              }
+            }
+            expect(await answered(store)).toEqual(await expected(store, backfilled));
+            await store.stop();
+          }),
+          { numRuns: 5, seed: 7 },
+        );
+      },
+      120_000,
+    );
+
+    it('are there after an upgrade from a file without them, and signals stay in their columns', async () => {
+      const before = await openStore();
+      await before.write([first, second], 5);
+      await before.stop();
+      const instance = await DuckDBInstance.create(join(directory, 'telemetry.duckdb'));
+      const connection = await instance.connect();
+      await connection.run('ALTER TABLE samples_1 DROP COLUMN "~position"');
+      await connection.run('DROP TABLE latest_copy');
+      await connection.run('DROP TABLE latest_values');
+      connection.closeSync();
+      instance.closeSync();
+      let store = await openStore();
+      const expectLatest = async (parts: Record<string, unknown>) => {
+        const latest = await store.latest({ tenant: 'acme', device: 'd', model: 'refrigerator' });
+        const old = { observedAt: BASE_TIME_MS + 1, value: 2 };
+        const door = { observedAt: BASE_TIME_MS, value: true };
+        expect(Object.fromEntries(latest)).toEqual({ compressorCurrentA: old, doorOpen: door, ...parts });
+      };
+      await expectLatest({});
+      const third = message({ device: 'd', seq: 3, samples: [[BASE_TIME_MS + 2, { humidity: 4, doorOpen: false }]] });
+      await store.write([third], 6);
+      const image = join(folder, 'image');
+      cpSync(directory, image, { recursive: true });
+      await store.stop();
+      directory = image;
+      store = await openStore();
+      const now = BASE_TIME_MS + 2;
+      await expectLatest({ humidity: { observedAt: now, value: 4 }, doorOpen: { observedAt: now, value: false } });
+      expect(await exported(store, { device: 'd' })).toEqual(storedForm([first, second, third]));
+    });
+
+    it('are copied while nobody stops, so that a restart has little to read', async () => {
+      const store = await openStore({ latestCopyEvery: 100 });
+      for (let batch = 1; batch <= 6; batch++) {
+        const samples = Array.from({ length: 60 }, (_, i) => [BASE_TIME_MS + batch * 60 + i, { level: i }] as const);
+        await store.write([message({ device: 'd', model: 'm', seq: batch, samples })], batch);
+      }
+      const image = join(folder, 'image');
+      cpSync(directory, image, { recursive: true });
+      const instance = await DuckDBInstance.create(join(image, 'telemetry.duckdb'));
+      const connection = await instance.connect();
+      const found = await connection.runAndReadAll(
+        'SELECT position, (SELECT count(*) FROM latest_values) FROM latest_copy',
+      );
+      expect(found.getRows()).toEqual([[5n, 1n]]);
+      connection.closeSync();
+      instance.closeSync();
+    });
   });
 
   it('refuses calls before start and after stop, and stops twice without harm', async () => {
