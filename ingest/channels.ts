@@ -1,7 +1,7 @@
 /** Payloads of the channels other than telemetry: rare, so their schemas check them. */
 import type { z } from 'zod';
 import type { ErrorCode } from '../contract/kernel/errors.ts';
-import { PAYLOADS } from '../contract/wire/payloads.ts';
+import { isStorableText, PAYLOADS } from '../contract/wire/payloads.ts';
 import type { UpstreamChannel } from '../contract/wire/topics.ts';
 import { deepOr, identityOf, isHostileName, parsePayload, printable, type RefusedTelemetry } from './decode.ts';
 
@@ -24,6 +24,8 @@ export function parseChannelPayload<C extends RareChannel>(channel: C, bytes: Ui
   if (deepOr(json.value, 'PAYLOAD_INVALID') === 'PAYLOAD_TOO_DEEP') return refuse('PAYLOAD_TOO_DEEP', '');
   const hostile = hostileNameIn(json.value);
   if (hostile !== undefined) return refuse('PAYLOAD_INVALID', hostile);
+  const unstorable = unstorableTextIn(json.value, '');
+  if (unstorable !== undefined) return refuse('PAYLOAD_INVALID', printable(unstorable));
   const result = PAYLOADS[channel].safeParse(json.value);
   if (!result.success) return refuse('PAYLOAD_INVALID', pathOf(result.error));
   return { kind: 'parsed', payload: result.data as PayloadOf<C> };
@@ -42,6 +44,17 @@ function hostileNameIn(value: unknown): string | undefined {
   for (const [name, child] of Object.entries(value)) {
     if (isHostileName(name)) return name;
     const inside = hostileNameIn(child);
+    if (inside !== undefined) return inside;
+  }
+  return undefined;
+}
+
+/** Name of the first field anywhere that no SQL database would take: acknowledged, it would be tried for ever. */
+function unstorableTextIn(value: unknown, name: string): string | undefined {
+  if (typeof value === 'string') return isStorableText(value) ? undefined : name;
+  if (typeof value !== 'object' || value === null) return undefined;
+  for (const [key, child] of Object.entries(value)) {
+    const inside = isStorableText(key) ? unstorableTextIn(child, key) : key;
     if (inside !== undefined) return inside;
   }
   return undefined;

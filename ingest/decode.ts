@@ -13,6 +13,7 @@ import type { RegisteredDevice } from '../contract/ports/broker.ts';
 import {
   CONTRACT_VERSION,
   FLAT_BOOT,
+  isStorableText,
   MAX_PAYLOAD_BYTES,
   MAX_PAYLOAD_DEPTH,
   MAX_SAMPLES_PER_MESSAGE,
@@ -262,7 +263,7 @@ function checkValue(value: unknown, kind: SignalKind): ErrorCode | undefined {
       return typeof value === 'boolean' ? undefined : 'SIGNAL_TYPE';
     case 'text':
       if (typeof value !== 'string') return 'SIGNAL_TYPE';
-      return value.length <= MAX_TEXT_VALUE_CHARS ? undefined : 'SAMPLE_INVALID';
+      return value.length <= MAX_TEXT_VALUE_CHARS && isStorableText(value) ? undefined : 'SAMPLE_INVALID';
   }
 }
 

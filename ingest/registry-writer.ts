@@ -3,7 +3,7 @@
  * consumer `registry`. The database may be away: the log keeps them.
  */
 import type { z } from 'zod';
-import { errorText } from '../contract/kernel/errors.ts';
+import { AppError, errorText } from '../contract/kernel/errors.ts';
 import type { Random } from '../contract/kernel/random.ts';
 import { SECOND_MS } from '../contract/kernel/time.ts';
 import type { RegistryRecord, RegistrySink } from '../contract/ports/registry.ts';
@@ -12,7 +12,7 @@ import type { EntryKind, LogConsumers, LoggedEntry, LogNotifier, LogReader } fro
 import { birthPayload, eventPayload, statePayload } from '../contract/wire/payloads.ts';
 import { type Counter, Counters } from './counters.ts';
 import { type Follower, followLog } from './follow-log.ts';
-import { quarantineRecordSchema } from './quarantine.ts';
+import { excerptOf, quarantineRecordSchema, sha256Of } from './quarantine.ts';
 import { retryForEver } from './retry.ts';
 
 export const REGISTRY_CONSUMER = 'registry';
@@ -70,7 +70,7 @@ class LogToRegistry implements RegistryWriter {
     const dropped = 'Acknowledged messages that were passed over; must stay 0';
     this.#count = {
       records: this.#counters.create('presage_ingest_registry_records_total', records, 'kind'),
-      dropped: this.#counters.create('presage_ingest_dropped_total', dropped, 'reason', ['unreadable']),
+      dropped: this.#counters.create('presage_ingest_dropped_total', dropped, 'reason', ['unreadable', 'refused']),
     };
   }
 
@@ -112,19 +112,47 @@ class LogToRegistry implements RegistryWriter {
   async #handle(entries: readonly LoggedEntry[], signal: AbortSignal): Promise<void> {
     const records = entries.map((entry) => this.#toRecord(entry)).filter((record) => record !== undefined);
     if (records.length === 0) return;
+    await this.#store(records, signal);
+    const newest = entries.at(-1);
+    if (newest) this.#delayMs = Math.max(0, this.#needs.clock.now() - newest.receivedAt);
+  }
+
+  /** Halves a batch that the database refuses until the one record is found, which then stands for itself in quarantine. */
+  async #store(records: readonly RegistryRecord[], signal: AbortSignal): Promise<void> {
+    const [only] = records;
+    try {
+      await this.#tryStore(records, signal);
+      for (const record of records) this.#count.records.add(record.kind);
+    } catch (error) {
+      if (!isRefusal(error) || !only) throw error;
+      if (records.length > 1) {
+        const half = Math.ceil(records.length / 2);
+        await this.#store(records.slice(0, half), signal);
+        await this.#store(records.slice(half), signal);
+      } else if (only.kind === 'quarantine') {
+        this.#needs.logger.error(
+          { position: only.position, error: errorText(error) },
+          'A quarantine entry was refused',
+        );
+        this.#count.dropped.add('refused');
+      } else {
+        await this.#store([refusedRecord(only, errorText(error))], signal);
+      }
+    }
+  }
+
+  #tryStore(records: readonly RegistryRecord[], signal: AbortSignal): Promise<void> {
     const { sink, logger } = this.#needs;
-    await retryForEver(() => sink.store(records), {
+    return retryForEver(() => sink.store(records), {
       signal,
       logger,
       random: this.#options.random,
       what: 'Storing births, states, events and quarantine entries',
+      isFinal: isRefusal,
       onOutcome: (error) => {
         this.#failure = error;
       },
     });
-    for (const record of records) this.#count.records.add(record.kind);
-    const newest = entries.at(-1);
-    if (newest) this.#delayMs = Math.max(0, this.#needs.clock.now() - newest.receivedAt);
   }
 
   /** An entry that does not meet its schema was not written by this version's door: it is passed over, and said so. */
@@ -138,6 +166,20 @@ class LogToRegistry implements RegistryWriter {
       return undefined;
     }
   }
+}
+
+/** The database's own word that it will never take a record; whatever else went wrong may pass. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof AppError && error.code === 'STORE_WRITE_REJECTED';
+}
+
+/** What is kept in the place of a record that the database refuses. */
+function refusedRecord(record: Exclude<RegistryRecord, { kind: 'quarantine' }>, reason: string): RegistryRecord {
+  const { kind, position, ref, receivedAt } = record;
+  const text = JSON.stringify(record);
+  const facts = { ...ref, reason: 'STORE_WRITE_REJECTED', at: '', channel: kind, receivedAt } as const;
+  const what = { sha256: sha256Of(Buffer.from(text)), excerpt: excerptOf(`${reason} ${text}`), samples: 0 };
+  return { kind: 'quarantine', position, record: { ...facts, ...what } };
 }
 
 function toRecord(entry: LoggedEntry): RegistryRecord | undefined {

@@ -1,11 +1,12 @@
 /** Owner of devices' metadata: takes what ingest's registry writer found in the log, each record once. */
 import { and, eq, sql } from 'drizzle-orm';
+import { AppError, errorText } from '../../contract/kernel/errors.ts';
 import type { DeviceRef } from '../../contract/kernel/ids.ts';
 import type { RegistryRecord, RegistrySink } from '../../contract/ports/registry.ts';
 import type { Metrics } from '../../contract/ports/services.ts';
 import type { BirthPayload, FaultReport } from '../../contract/wire/payloads.ts';
 import { readPosition, writePosition } from '../db/consumer-positions.ts';
-import type { Database, Transaction } from '../db/database.ts';
+import { type Database, sqlState, type Transaction } from '../db/database.ts';
 import { type DeclaredSignals, deviceEvents, devices, faultRecords, quarantine } from '../db/schema.ts';
 import {
   createPayloadBound,
@@ -19,31 +20,45 @@ const CHUNK_ROWS = 500;
 
 type Kind<K extends RegistryRecord['kind']> = Extract<RegistryRecord, { kind: K }>;
 
+/** Data exceptions and broken constraints: the same record will be refused again. */
+const REFUSED_FOR_GOOD = /^2[23]/;
+
 export function createRegistrySink(
   database: Database,
   metrics: Metrics,
   limits: QuarantineLimits = DEFAULT_QUARANTINE_LIMITS,
 ): RegistrySink {
   const bound = createPayloadBound(limits, metrics);
+
+  async function store(records: readonly RegistryRecord[]): Promise<void> {
+    await database.withSystem(async (tx) => {
+      const stored = await readPosition(tx, CONSUMER);
+      const fresh = records.filter((record) => record.position > stored);
+      const last = fresh.at(-1);
+      if (!last) return;
+      for (const record of fresh) {
+        if (record.kind === 'birth') await storeBirth(tx, record);
+        else if (record.kind === 'state') await storeState(tx, record);
+        else if (record.kind === 'event') await storeEvent(tx, record);
+      }
+      await storeQuarantine(
+        tx,
+        fresh.filter((record) => record.kind === 'quarantine'),
+        bound,
+      );
+      await writePosition(tx, CONSUMER, last.position);
+    });
+  }
+
   return {
-    store: (records) =>
-      database.withSystem(async (tx) => {
-        const stored = await readPosition(tx, CONSUMER);
-        const fresh = records.filter((record) => record.position > stored);
-        const last = fresh.at(-1);
-        if (!last) return;
-        for (const record of fresh) {
-          if (record.kind === 'birth') await storeBirth(tx, record);
-          else if (record.kind === 'state') await storeState(tx, record);
-          else if (record.kind === 'event') await storeEvent(tx, record);
-        }
-        await storeQuarantine(
-          tx,
-          fresh.filter((record) => record.kind === 'quarantine'),
-          bound,
-        );
-        await writePosition(tx, CONSUMER, last.position);
-      }),
+    async store(records) {
+      try {
+        await store(records);
+      } catch (cause) {
+        if (!REFUSED_FOR_GOOD.test(sqlState(cause) ?? '')) throw cause;
+        throw new AppError('STORE_WRITE_REJECTED', errorText(cause), { cause });
+      }
+    },
   };
 }
 

@@ -13,7 +13,11 @@ export const SIGNAL_PATTERN = /^[A-Za-z][A-Za-z0-9_]{0,63}$/;
 export const tenantId = z.string().regex(TENANT_PATTERN, 'expected 1–24 of a-z 0-9 -');
 export const deviceId = z.string().regex(DEVICE_PATTERN, 'expected 1–39 of A-Z a-z 0-9 _ : -');
 export const bootId = z.string().regex(BOOT_PATTERN, 'expected 1–32 of A-Z a-z 0-9 _ -');
-export const signalName = z.string().regex(SIGNAL_PATTERN, 'expected a letter, then up to 63 of A-Z a-z 0-9 _');
+export const signalName = z
+  .string()
+  .regex(SIGNAL_PATTERN, 'expected a letter, then up to 63 of A-Z a-z 0-9 _')
+  // Harmless as data, and poison wherever somebody copies them into an object.
+  .refine((name) => name !== 'constructor' && name !== 'prototype', 'this name is taken');
 
 /** A device is only unique together with its tenant. */
 export interface DeviceRef {

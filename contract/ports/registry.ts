@@ -54,6 +54,9 @@ export type RegistryRecord =
     };
 
 export interface RegistrySink {
-  /** Stores the records of a log batch in one transaction; a record with a position stored before is skipped. */
+  /**
+   * Stores the records of a log batch in one transaction; a record with a position stored before is skipped.
+   * @throws AppError STORE_WRITE_REJECTED when the database will never take one of them; nothing is stored then
+   */
   store(records: readonly RegistryRecord[]): Promise<void>;
 }

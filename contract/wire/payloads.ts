@@ -13,15 +13,22 @@ export const MAX_TEXT_VALUE_CHARS = 256;
 const epochMs = z.number().int().nonnegative();
 const shortText = z.string().min(1).max(64);
 
+/** NUL and halves of surrogate pairs: JSON can say them, and no SQL database can store them. */
+const UNSTORABLE = /[\0\p{Surrogate}]/u;
+
+/** Whether every store can keep the text as it is. */
+export function isStorableText(text: string): boolean {
+  return !UNSTORABLE.test(text);
+}
+
+const textValue = z.string().max(MAX_TEXT_VALUE_CHARS).refine(isStorableText, 'NUL or half a surrogate pair');
+
 /** A value of one signal. Numbers are finite; nothing is ever converted. */
 export type SignalValue = number | boolean | string;
 export type Signals = Readonly<Record<string, SignalValue>>;
 
 /** `signals: {name: value}` as a device sends it. */
-export const signalsPayload = z.record(
-  signalName,
-  z.union([z.number(), z.boolean(), z.string().max(MAX_TEXT_VALUE_CHARS)]),
-);
+export const signalsPayload = z.record(signalName, z.union([z.number(), z.boolean(), textValue]));
 
 /** Batch of samples. `t` = device epoch ms; each sample is `[offsetMs, signals]` at `t + offsetMs`, whole milliseconds. */
 export const telemetryPayload = z.strictObject({
@@ -46,9 +53,7 @@ export const FLAT_BOOT = 'flat';
  * The other form of telemetry: one sample as a flat object, `ts` = device epoch ms, every other field a signal. It has no
  * sequence number: device and `ts` are its identity, and gaps cannot be found.
  */
-export const flatTelemetryPayload = z
-  .object({ ts: epochMs })
-  .catchall(z.union([z.number(), z.boolean(), z.string().max(MAX_TEXT_VALUE_CHARS)]));
+export const flatTelemetryPayload = z.object({ ts: epochMs }).catchall(z.union([z.number(), z.boolean(), textValue]));
 
 export const signalDeclaration = z.strictObject({
   name: signalName,
@@ -89,7 +94,8 @@ export const faultReport = z.strictObject({
   severity: z.enum(['info', 'minor', 'major', 'critical']).optional(),
   firstSeen: epochMs.optional(),
   lastSeen: epochMs.optional(),
-  occurrences: z.number().int().positive().optional(),
+  /** At most what a database column of 32 bits holds. */
+  occurrences: z.number().int().positive().max(2_147_483_647).optional(),
   freezeFrame: signalsPayload.optional(),
 });
 export type FaultReport = z.infer<typeof faultReport>;

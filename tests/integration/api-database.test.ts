@@ -14,7 +14,7 @@ import { createDeviceDirectory } from '../../api/devices/directory.ts';
 import { createPresence } from '../../api/devices/presence.ts';
 import { createRegistrySink } from '../../api/devices/registry-sink.ts';
 import { seedFile } from '../../contract/kernel/seed.ts';
-import type { QuarantineRecord } from '../../contract/ports/registry.ts';
+import type { QuarantineRecord, RegistryRecord } from '../../contract/ports/registry.ts';
 import { manualClock, noMetrics, silentLogger } from '../support/fake-services.ts';
 import { recordingMetrics } from '../support/ingest-harness.ts';
 import { describeOnDatabases } from '../support/postgres.ts';
@@ -237,6 +237,43 @@ describeOnDatabases('the database', clock, (database) => {
           tx.select().from(devices).where(sql`tenant_id = 'acme' AND id = 'fridge-1'`),
         )
       )[0];
+
+    it.each<[string, RegistryRecord]>([
+      [
+        'NUL in a text',
+        {
+          kind: 'birth',
+          position: 50,
+          ref: fridge,
+          receivedAt: 1,
+          birth: { v: 1, boot: 'b', t: 1, firmware: 'a\0b' },
+        },
+      ],
+      [
+        'NUL in a value',
+        {
+          kind: 'event',
+          position: 50,
+          ref: fridge,
+          receivedAt: 1,
+          event: { v: 1, boot: 'b', seq: 1, t: 1, events: [{ name: 'x', detail: { mode: '\0' } }] },
+        },
+      ],
+      [
+        'a count that no column holds',
+        {
+          kind: 'event',
+          position: 50,
+          ref: fridge,
+          receivedAt: 1,
+          event: { v: 1, boot: 'b', seq: 1, t: 1, faults: [{ code: 'F1', occurrences: 2 ** 40 }] },
+        },
+      ],
+    ])('says of a record with %s that it will never be stored', async (_what, record) => {
+      await expect(createRegistrySink(database(), noMetrics).store([record])).rejects.toMatchObject({
+        code: 'STORE_WRITE_REJECTED',
+      });
+    });
 
     it('takes a birth, keeps what it leaves out, and lets an old will not end a new boot', async () => {
       const registry = createRegistrySink(database(), noMetrics);

@@ -355,4 +355,31 @@ describe('registry writer', () => {
     await writer.stop();
     expect(metrics.values.get('presage_ingest_dropped_total{reason=unreadable}')).toBe(1);
   });
+
+  it('sets the one record aside that the database will never take, and stores the others once', async () => {
+    const stored: RegistryRecord[] = [];
+    await startRegistry(async (batch) => {
+      const isPoison = (record: RegistryRecord): boolean => record.kind === 'birth' && record.birth.boot === 'poison';
+      if (batch.some(isPoison)) throw new AppError('STORE_WRITE_REJECTED', 'invalid byte sequence');
+      stored.push(...batch);
+    });
+    const boots = ['a', 'b', 'poison', 'c', 'd'];
+    const positions = await Promise.all(
+      boots.map((boot) =>
+        appended(segmentLog.log, logEntry({ kind: 'birth', text: `{"v":1,"boot":"${boot}","t":1}` })),
+      ),
+    );
+    await committed('registry', Math.max(...positions));
+    expect(stored.map(({ position }) => position)).toEqual(positions);
+    expect(stored.map((record) => (record.kind === 'birth' ? record.birth.boot : record.kind))).toEqual([
+      'a',
+      'b',
+      'quarantine',
+      'c',
+      'd',
+    ]);
+    expect(stored[2]).toMatchObject({
+      record: { reason: 'STORE_WRITE_REJECTED', channel: 'birth', excerpt: expect.stringContaining('invalid byte') },
+    });
+  });
 });
