@@ -345,7 +345,7 @@ export const MUTATIONS: readonly Mutation[] = [
     without: 'the escaping of text in lines',
     file: 'ingest/store/influx-lines.ts',
     find: "return typeof value === 'string' ? escapeLine.quoted(value) : String(value);",
-    replace: 'return typeof value === \'string\' ? `"${value}"` : String(value);',
+    replace: `return typeof value === 'string' ? \`"\${value}"\` : String(value);`,
     tests: lines('read back as they were meant, for 10,000 texts of any kind'),
   },
   {
@@ -470,7 +470,7 @@ export const MUTATIONS: readonly Mutation[] = [
     without: 'the list of names that poison',
     file: 'ingest/decode.ts',
     find: 'return HOSTILE_NAMES.has(name);',
-    replace: 'return HOSTILE_NAMES.has(`${name}?`);',
+    replace: `return HOSTILE_NAMES.has(\`\${name}?\`);`,
     tests: payloads('%s is quarantined on every channel, and poisons nothing'),
   },
   {
@@ -525,7 +525,7 @@ export const MUTATIONS: readonly Mutation[] = [
     threat: 22,
     without: 'the mode of the files of the embedded store',
     file: 'ingest/store/embedded-file.ts',
-    find: 'for (const file of [path, `${path}.wal`]) if (existsSync(file)) chmodSync(file, 0o600);',
+    find: `for (const file of [path, \`\${path}.wal\`]) if (existsSync(file)) chmodSync(file, 0o600);`,
     replace: '',
     tests: inFile('tests/integration/store-embedded.test.ts')('keeps its files to their owner, whatever the umask'),
   },
@@ -533,8 +533,8 @@ export const MUTATIONS: readonly Mutation[] = [
     threat: 22,
     without: 'the mode of key files',
     file: 'app/keys.ts',
-    find: "const file = openSync(`${path}.new`, 'w', 0o600);",
-    replace: "const file = openSync(`${path}.new`, 'w', 0o644);",
+    find: `const file = openSync(\`\${path}.new\`, 'w', 0o600);`,
+    replace: `const file = openSync(\`\${path}.new\`, 'w', 0o644);`,
     tests: composed('shows others nothing, whatever the umask: every file 0600, every folder 0700'),
   },
 ];
