@@ -85,7 +85,7 @@ export function composeSystem(config: Config, deps: ComposeDeps): System {
   const tools = { clock, logger, metrics };
   const paths = dataPaths(config.dataDir);
   const database = openDatabase(config.databaseUrl ? { url: config.databaseUrl } : { embedded: paths.postgres }, tools);
-  const store = createStore(config, paths.store, tools);
+  const store = createStore(config, paths.store, paths.telemetryLog, tools);
   /** Started, in order; stopped in reverse. */
   const started: { name: string; service: Service }[] = [];
   let facts: ReadyFacts | undefined;

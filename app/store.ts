@@ -8,10 +8,11 @@ import type { Config } from './config.ts';
 export function createStore(
   config: Config,
   directory: string,
+  logDirectory: string,
   deps: { clock: Clock; logger: Logger; metrics: Metrics },
 ): TelemetryStore {
   if (config.store === 'embedded')
-    return createEmbeddedStore({ directory, logger: deps.logger, metrics: deps.metrics });
+    return createEmbeddedStore({ directory, logDirectory, logger: deps.logger, metrics: deps.metrics });
   return createInfluxStore({
     url: config.influxUrl ?? '',
     bucket: config.influxBucket,

@@ -1,6 +1,6 @@
 /**
- * Follows the log as one of its consumers: reads batches in order, hands each on, and commits what is finished. Sleeps
- * until the log says that there is more; a batch gathers for a moment, so that a trickle does not become many tiny writes.
+ * Follows the log as one of its consumers: step by step in order, and commits what is finished. Sleeps until the log says
+ * that there is more; a batch gathers for a moment, so that a trickle does not become many tiny writes.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import { errorText } from '../contract/kernel/errors.ts';
@@ -25,7 +25,15 @@ export interface FollowOptions {
   readonly consumer: string;
   /** Where to begin; asked again until it answers. */
   readonly from: () => Promise<Position>;
-  /** Takes the entries up to `position`. Retries by itself; an error it throws is final and the batch is tried again. */
+  /** Works on from a position and says how far it came; no further when there is nothing. An error is tried again. */
+  readonly step: (from: Position, signal: AbortSignal) => Promise<Position>;
+  /** Finished positions are committed this often: each commit costs two fsyncs beside the log's own. */
+  readonly commitEveryMs: number;
+  readonly random: Random;
+}
+
+export interface BatchOptions {
+  /** Takes the entries up to `position`. */
   readonly handle: (entries: readonly LoggedEntry[], position: Position, signal: AbortSignal) => Promise<void>;
   /** Entries of other kinds are passed over; all when absent. */
   readonly kinds?: ReadonlySet<EntryKind>;
@@ -34,9 +42,6 @@ export interface FollowOptions {
   readonly maxBytes: number;
   /** How long a batch that is not full waits for more. */
   readonly gatherMs: number;
-  /** Finished positions are committed this often: each commit costs two fsyncs beside the log's own. */
-  readonly commitEveryMs: number;
-  readonly random: Random;
 }
 
 export interface Follower {
@@ -96,41 +101,17 @@ class LogFollower implements Follower {
   }
 
   async #step(): Promise<void> {
-    const { entries, next } = await this.#gather();
+    const next = await this.#options.step(this.#position, this.#abort.signal);
     if (next === this.#position) {
       await this.#sleep();
       return;
     }
-    await this.#options.handle(entries, next, this.#abort.signal);
     this.#position = next;
     this.#scheduleCommit();
   }
 
   #scheduleCommit(): void {
     this.#commitTimer ??= setTimeout(() => void this.#commit(), this.#options.commitEveryMs).unref();
-  }
-
-  async #gather(): Promise<{ entries: readonly LoggedEntry[]; next: Position }> {
-    const { maxEntries, maxBytes, gatherMs, kinds } = this.#options;
-    const filter = kinds ? { kinds } : {};
-    const entries: LoggedEntry[] = [];
-    let next = this.#position;
-    let bytes = 0;
-    let waited = gatherMs === 0;
-    // What is passed over counts too: otherwise a flood of other kinds would hold back the few that were found.
-    while (entries.length < maxEntries && bytes < maxBytes && next - this.#position < maxBytes * 2) {
-      const batch = await this.#needs.log.read(next, { ...filter, maxEntries: maxEntries - entries.length });
-      for (const entry of batch.entries) {
-        entries.push(entry);
-        bytes += entry.body.byteLength;
-      }
-      const atEnd = batch.next === next;
-      next = batch.next;
-      if (atEnd && (waited || next === this.#position)) break;
-      if (atEnd) await pause(gatherMs, undefined, { signal: this.#abort.signal });
-      waited ||= atEnd;
-    }
-    return { entries, next };
   }
 
   async #sleep(): Promise<void> {
@@ -156,4 +137,40 @@ class LogFollower implements Follower {
       if (!this.#abort.signal.aborted) this.#scheduleCommit();
     }
   }
+}
+
+/** A step that reads a batch, lets it gather, and hands it on. */
+export function batchStep(log: LogReader, options: BatchOptions): FollowOptions['step'] {
+  return async (from, signal) => {
+    const { entries, next } = await gather(log, from, options, signal);
+    if (next > from) await options.handle(entries, next, signal);
+    return next;
+  };
+}
+
+async function gather(
+  log: LogReader,
+  from: Position,
+  { maxEntries, maxBytes, gatherMs, kinds }: BatchOptions,
+  signal: AbortSignal,
+): Promise<{ entries: readonly LoggedEntry[]; next: Position }> {
+  const filter = kinds ? { kinds } : {};
+  const entries: LoggedEntry[] = [];
+  let next = from;
+  let bytes = 0;
+  let waited = gatherMs === 0;
+  // What is passed over counts too: otherwise a flood of other kinds would hold back the few that were found.
+  while (entries.length < maxEntries && bytes < maxBytes && next - from < maxBytes * 2) {
+    const batch = await log.read(next, { ...filter, maxEntries: maxEntries - entries.length });
+    for (const entry of batch.entries) {
+      entries.push(entry);
+      bytes += entry.body.byteLength;
+    }
+    const atEnd = batch.next === next;
+    next = batch.next;
+    if (atEnd && (waited || next === from)) break;
+    if (atEnd) await pause(gatherMs, undefined, { signal });
+    waited ||= atEnd;
+  }
+  return { entries, next };
 }

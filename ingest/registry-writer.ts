@@ -11,7 +11,7 @@ import type { Clock, Logger, Metrics, Readiness, Service } from '../contract/por
 import type { EntryKind, LogConsumers, LoggedEntry, LogNotifier, LogReader } from '../contract/ports/telemetry-log.ts';
 import { birthPayload, eventPayload, statePayload } from '../contract/wire/payloads.ts';
 import { type Counter, Counters } from './counters.ts';
-import { type Follower, followLog } from './follow-log.ts';
+import { batchStep, type Follower, followLog } from './follow-log.ts';
 import { excerptOf, quarantineRecordSchema, sha256Of } from './quarantine.ts';
 import { retryForEver } from './retry.ts';
 
@@ -81,11 +81,13 @@ class LogToRegistry implements RegistryWriter {
     this.#follower = followLog(this.#needs, {
       consumer: REGISTRY_CONSUMER,
       from: async () => log.committed(REGISTRY_CONSUMER),
-      handle: (entries, _position, signal) => this.#handle(entries, signal),
-      kinds: RECORD_KINDS,
-      maxEntries: this.#options.batchEntries,
-      maxBytes: 8 * 1024 * 1024,
-      gatherMs: this.#options.gatherMs,
+      step: batchStep(log, {
+        handle: (entries, _position, signal) => this.#handle(entries, signal),
+        kinds: RECORD_KINDS,
+        maxEntries: this.#options.batchEntries,
+        maxBytes: 8 * 1024 * 1024,
+        gatherMs: this.#options.gatherMs,
+      }),
       commitEveryMs: this.#options.commitEveryMs,
       random: this.#options.random,
     });

@@ -3,16 +3,17 @@
  * for hours: the log keeps the data and writing resumes by itself. A sample that the store will never take goes into
  * quarantine and holds up nobody.
  */
+import { setTimeout as pause } from 'node:timers/promises';
 import { AppError, errorText } from '../contract/kernel/errors.ts';
 import type { Random } from '../contract/kernel/random.ts';
 import { SECOND_MS } from '../contract/kernel/time.ts';
 import type { QuarantineRecord } from '../contract/ports/registry.ts';
 import type { Clock, Logger, Metrics, Readiness, Service } from '../contract/ports/services.ts';
 import type { LoggedEntry, Position, TelemetryLog } from '../contract/ports/telemetry-log.ts';
-import type { RejectedSample, StoredSample, TelemetryWriter } from '../contract/ports/telemetry-store.ts';
-import { decodeTelemetryEntry } from '../contract/wire/log-entry.ts';
+import type { RejectedSample, TakenFromLog, TelemetryWriter } from '../contract/ports/telemetry-store.ts';
+import { decodeTelemetryEntry, isEntryOf } from '../contract/wire/log-entry.ts';
 import { Counters } from './counters.ts';
-import { type Follower, followLog } from './follow-log.ts';
+import { type BatchOptions, batchStep, type Follower, type FollowOptions, followLog } from './follow-log.ts';
 import { quarantineEntry, refusedEntryRecord, refusedSampleRecord } from './quarantine.ts';
 import { retryForEver } from './retry.ts';
 
@@ -54,6 +55,8 @@ export function createStoreWriter(needs: StoreWriterNeeds, options: StoreWriterO
   return new LogToStore(needs, options);
 }
 
+type TakeFrom = NonNullable<TelemetryWriter['takeFrom']>;
+
 interface Waiter {
   readonly position: Position;
   readonly resolve: () => void;
@@ -93,10 +96,7 @@ class LogToStore implements StoreWriter {
     this.#follower = followLog(this.#needs, {
       consumer: STORE_CONSUMER,
       from: () => this.#resumeFrom(),
-      handle: (entries, position, signal) => this.#handle(entries, position, signal),
-      maxEntries: this.#options.batchEntries,
-      maxBytes: this.#options.batchBytes,
-      gatherMs: this.#options.gatherMs,
+      step: this.#step(),
       commitEveryMs: this.#options.commitEveryMs,
       random: this.#options.random,
     });
@@ -138,11 +138,38 @@ class LogToStore implements StoreWriter {
     const from = await this.#watched(async () => {
       const committed = log.committed(STORE_CONSUMER);
       const stored = (await store.storedPosition()) ?? committed;
-      if (stored <= log.end()) return store.writeEntries ? Math.min(stored, committed) : stored;
+      if (stored <= log.end()) return store.takeFrom ? Math.min(stored, committed) : stored;
       throw new AppError('LOG_CORRUPT', `the store holds up to ${stored}, the log ends at ${log.end()}`);
     });
     this.#advance(from);
     return from;
+  }
+
+  /** A store that reads the log by itself leaves the event loop to the devices; the others are handed batches. */
+  #step(): FollowOptions['step'] {
+    const { log, store } = this.#needs;
+    const { batchEntries: maxEntries, batchBytes: maxBytes, gatherMs } = this.#options;
+    const takeFrom = store.takeFrom?.bind(store);
+    if (takeFrom) return (from, signal) => this.#letTake(takeFrom, from, signal);
+    const handle: BatchOptions['handle'] = (entries, position, signal) => this.#handle(entries, position, signal);
+    return batchStep(log, { handle, maxEntries, maxBytes, gatherMs });
+  }
+
+  async #letTake(takeFrom: TakeFrom, from: Position, signal: AbortSignal): Promise<Position> {
+    const { log, clock } = this.#needs;
+    const { batchBytes, gatherMs } = this.#options;
+    if (log.end() === from) return from;
+    if (gatherMs > 0 && log.end() - from < batchBytes) await pause(gatherMs, undefined, { signal });
+    const take = (): Promise<TakenFromLog> => this.#watched(() => takeFrom(from, log.end()));
+    const { next, messages, newestAt, rejected } = await this.#retried(take, signal);
+    this.#count.rejected.add('', rejected.length);
+    for (const { entry, ...one } of rejected) {
+      await this.#quarantine(refusedSampleRecord(one, entry), entry.model, signal);
+    }
+    this.#count.messages.add('', messages);
+    if (newestAt !== undefined) this.#delayMs = Math.max(0, clock.now() - newestAt);
+    this.#advance(next);
+    return next;
   }
 
   async #handle(entries: readonly LoggedEntry[], position: Position, signal: AbortSignal): Promise<void> {
@@ -180,13 +207,15 @@ class LogToStore implements StoreWriter {
     position: Position,
     signal: AbortSignal,
   ): Promise<readonly RejectedSample[]> {
-    const { store, logger } = this.#needs;
-    const write = store.writeEntries
-      ? () => store.writeEntries?.(entries, position) ?? Promise.resolve([])
-      : (): Promise<readonly RejectedSample[]> => store.write(entries.map(decodeTelemetryEntry), position);
-    return retryForEver(() => this.#watched(write), {
+    const { store } = this.#needs;
+    const messages = entries.map(decodeTelemetryEntry);
+    return this.#retried(() => this.#watched(() => store.write(messages, position)), signal);
+  }
+
+  #retried<T>(write: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    return retryForEver(write, {
       signal,
-      logger,
+      logger: this.#needs.logger,
       random: this.#options.random,
       what: 'Writing to the telemetry store',
       isFinal: isRefusal,
@@ -244,12 +273,6 @@ class LogToStore implements StoreWriter {
 /** Only the store's own word that it will never take something; whatever else went wrong may pass. */
 function isRefusal(error: unknown): boolean {
   return error instanceof AppError && error.code === 'STORE_WRITE_REJECTED';
-}
-
-function isEntryOf(entry: LoggedEntry, sample: StoredSample): boolean {
-  if (entry.tenant !== sample.tenant || entry.device !== sample.device) return false;
-  const { identity } = decodeTelemetryEntry(entry);
-  return identity.boot === sample.boot && identity.seq === sample.seq;
 }
 
 function createCounts(counters: Counters) {

@@ -140,7 +140,7 @@ async function checkPostgres(config: Config, clock: Clock): Promise<Finding[]> {
 }
 
 async function checkInflux(config: Config, tools: DoctorTools): Promise<Finding[]> {
-  const store = createStore(config, '', { ...tools, metrics: createMetrics() });
+  const store = createStore(config, '', '', { ...tools, metrics: createMetrics() });
   try {
     await store.ping();
   } finally {

@@ -35,6 +35,17 @@ export interface RejectedSample {
   readonly reason: string;
 }
 
+/** What a store took from the log by itself. */
+export interface TakenFromLog {
+  /** Everything up to here is stored or rejected. */
+  readonly next: Position;
+  readonly messages: number;
+  /** Receive time of the newest message, epoch ms. */
+  readonly newestAt: number | undefined;
+  /** With the log entry that each came in. */
+  readonly rejected: readonly (RejectedSample & { readonly entry: LoggedEntry })[];
+}
+
 export interface TelemetryWriter {
   /**
    * Stores the messages of a log batch that ends at `position`, and remembers the position with them where the store
@@ -43,11 +54,12 @@ export interface TelemetryWriter {
    */
   write(messages: readonly TelemetryMessage[], position: Position): Promise<readonly RejectedSample[]>;
   /**
-   * The same with raw log entries, where the store can decode them off the event loop; entries of other kinds than
-   * `telemetry` only move the position. The bodies are copied, never transferred: the caller keeps its buffers.
-   * Absent = the caller decodes and uses `write`.
+   * Reads the log by itself behind `from`, at most up to `durableEnd`, and stores what it finds: for a store that was told
+   * where the log's files are and works in a thread of its own. Idempotent as `write` is; what it refused is said again.
+   * Absent = the caller reads, decodes and uses `write`.
+   * @throws AppError STORE_UNAVAILABLE (retriable), as `write`; LOG_CORRUPT
    */
-  writeEntries?(entries: readonly LoggedEntry[], position: Position): Promise<readonly RejectedSample[]>;
+  takeFrom?(from: Position, durableEnd: Position): Promise<TakenFromLog>;
   /** Position of the last stored batch, where the store keeps it itself; `undefined` = ask the log. */
   storedPosition(): Promise<Position | undefined>;
 }

@@ -1,4 +1,5 @@
 /** How an accepted telemetry message stands in the log, and back. Its content was validated at the door. */
+import type { MessageIdentity } from '../kernel/ids.ts';
 import type { LogEntry } from '../ports/telemetry-log.ts';
 import type { Signals } from './payloads.ts';
 import type { Sample, TelemetryMessage } from './sample.ts';
@@ -28,4 +29,11 @@ export function decodeTelemetryEntry(entry: LogEntry): TelemetryMessage {
     backfill: logged.hist === true,
     samples,
   };
+}
+
+/** Whether `entry` is the message that `identity` names. */
+export function isEntryOf(entry: LogEntry, identity: MessageIdentity): boolean {
+  if (entry.tenant !== identity.tenant || entry.device !== identity.device) return false;
+  const { boot, seq } = decodeTelemetryEntry(entry).identity;
+  return boot === identity.boot && seq === identity.seq;
 }

@@ -20,8 +20,9 @@ import type {
   RollUpSeries,
   Series,
   SeriesQuery,
+  TakenFromLog,
 } from '../../contract/ports/telemetry-store.ts';
-import { decodeTelemetryEntry } from '../../contract/wire/log-entry.ts';
+import { decodeTelemetryEntry, isEntryOf } from '../../contract/wire/log-entry.ts';
 import type { TelemetryMessage } from '../../contract/wire/sample.ts';
 import { readLatestPage, readModelBuckets, readRollUps } from './embedded-aggregate.ts';
 import { appendRows, rowsByModel } from './embedded-append.ts';
@@ -31,17 +32,16 @@ import { addCandidates, saveLatest } from './embedded-latest.ts';
 import { readLatest, readPage, readSeries } from './embedded-read.ts';
 import { type SealedHour, sealOldestHour } from './embedded-seal.ts';
 import { LatestOfDevice, packLatest } from './latest-values.ts';
+import { LogBatchReader } from './log-batch-reader.ts';
 import { SignalKinds, type StorableMessage } from './signal-kinds.ts';
-import {
-  type EntryPack,
-  type LatestPack,
-  type LatestValues,
-  type Page,
-  type PageCursor,
-  unpackEntries,
-  type WorkerNotice,
-  type WorkerOperations,
-  type WorkerSetup,
+import type {
+  LatestPack,
+  LatestValues,
+  Page,
+  PageCursor,
+  WorkerNotice,
+  WorkerOperations,
+  WorkerSetup,
 } from './worker-protocol.ts';
 
 export class EmbeddedDatabase implements WorkerOperations {
@@ -53,6 +53,7 @@ export class EmbeddedDatabase implements WorkerOperations {
   #database: OpenDatabase | undefined;
   /** Ends when the file is closed: opening it twice within one process would corrupt it. */
   #closing: Promise<void> = Promise.resolve();
+  #log: LogBatchReader | undefined;
   /** Writes follow each other; each waits for this. */
   #lastWrite: Promise<unknown> = Promise.resolve();
 
@@ -69,15 +70,24 @@ export class EmbeddedDatabase implements WorkerOperations {
     return this.#inTurn(() => this.#store(messages, position));
   }
 
-  writeEntries(pack: EntryPack, position: Position): Promise<readonly RejectedSample[]> {
+  takeFrom(from: Position, durableEnd: Position): Promise<TakenFromLog> {
     return this.#inTurn(async () => {
       const { position: stored } = await this.#opened();
-      const entries = unpackEntries(pack);
+      const { entries, next } = await this.#logReader().read(from, durableEnd);
       const fresh = entries.filter((entry) => entry.position > stored);
       // What is stored already is only planned: its refusals are the same, in case they were lost the last time.
       const old = entries.filter((entry) => entry.position <= stored).map(decodeTelemetryEntry);
       const refusedBefore = old.length > 0 ? this.#kinds.plan(old).rejected : [];
-      return [...refusedBefore, ...(await this.#store(fresh.map(decodeTelemetryEntry), position))];
+      const rejected = [...refusedBefore, ...(await this.#store(fresh.map(decodeTelemetryEntry), next))];
+      return {
+        next,
+        messages: entries.length,
+        newestAt: entries.at(-1)?.receivedAt,
+        rejected: rejected.flatMap((one) => {
+          const entry = entries.find((candidate) => isEntryOf(candidate, one.sample));
+          return entry ? [{ ...one, entry }] : [];
+        }),
+      };
     });
   }
 
@@ -190,6 +200,7 @@ export class EmbeddedDatabase implements WorkerOperations {
     this.#opening = undefined;
     this.#database = undefined;
     await this.#closing;
+    await this.#log?.close();
   }
 
   #opened(): Promise<OpenDatabase> {
@@ -273,6 +284,12 @@ export class EmbeddedDatabase implements WorkerOperations {
     } catch (error) {
       this.#discard(database, error);
     }
+  }
+
+  #logReader(): LogBatchReader {
+    if (this.#setup.logDirectory === undefined) throw new AppError('INTERNAL', 'the store was not told of a log');
+    this.#log ??= new LogBatchReader(this.#setup.logDirectory);
+    return this.#log;
   }
 
   async #read<T>(query: (database: OpenDatabase) => Promise<T>): Promise<T> {

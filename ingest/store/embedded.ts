@@ -3,25 +3,21 @@
  * confirmed survives kill -9; see docs/stores.md for its schema and limits.
  */
 import type { Logger, Metrics } from '../../contract/ports/services.ts';
-import type { RangeQuery, StoredSample, TelemetryStore } from '../../contract/ports/telemetry-store.ts';
+import type { Position } from '../../contract/ports/telemetry-log.ts';
+import type { RangeQuery, StoredSample, TakenFromLog, TelemetryStore } from '../../contract/ports/telemetry-store.ts';
 import type { SignalValue } from '../../contract/wire/payloads.ts';
 import { unpackLatest } from './latest-values.ts';
 import { checkLatestPage, checkRange, checkSeries, wholeBuckets } from './queries.ts';
 import { spawnWorker } from './spawn-worker.ts';
 import { meterWrite } from './store-meter.ts';
 import { WorkerLink } from './worker-link.ts';
-import {
-  type EmbeddedLimits,
-  type Page,
-  type PageCursor,
-  packEntries,
-  type WorkerNotice,
-  type WorkerSetup,
-} from './worker-protocol.ts';
+import type { EmbeddedLimits, Page, PageCursor, WorkerNotice, WorkerSetup } from './worker-protocol.ts';
 
 export interface EmbeddedStoreDeps {
   /** Folder of its own for the file; made when missing, mode 0700. */
   readonly directory: string;
+  /** Folder of the telemetry log's segment files: the store then reads them in its own thread (`takeFrom`). */
+  readonly logDirectory?: string;
   readonly logger: Logger;
   readonly metrics: Metrics;
 }
@@ -39,34 +35,29 @@ export const DEFAULT_EMBEDDED_LIMITS: EmbeddedLimits = {
   pageRows: 2_000,
 };
 
-type EmbeddedStore = TelemetryStore & Required<Pick<TelemetryStore, 'writeEntries'>>;
-
 /**
  * The store over `directory`. `start` throws DATA_DIR_LOCKED when another process has the file open.
  * `series`, `latest`, `export` and `hasMessage` answer while a write runs.
  */
-export function createEmbeddedStore(deps: EmbeddedStoreDeps, options: EmbeddedStoreOptions = {}): EmbeddedStore {
-  const { directory, logger, metrics } = deps;
-  const setup: WorkerSetup = { ...DEFAULT_EMBEDDED_LIMITS, ...options, directory };
+export function createEmbeddedStore(deps: EmbeddedStoreDeps, options: EmbeddedStoreOptions = {}): TelemetryStore {
+  const { directory, logDirectory, logger, metrics } = deps;
+  const files = { directory, ...(logDirectory === undefined ? {} : { logDirectory }) };
+  const setup: WorkerSetup = { ...DEFAULT_EMBEDDED_LIMITS, ...options, ...files };
   const link = new WorkerLink(
     () => spawnWorker('embedded-worker', import.meta.url, { name: 'presage-store', workerData: setup }),
     (notice) => report(notice, logger, metrics),
   );
-  const write: EmbeddedStore['write'] = (messages, position) =>
+  const write: TelemetryStore['write'] = (messages, position) =>
     meterWrite(metrics, 'embedded', () => link.call('write', [messages, position]));
+  const takeFrom = (from: Position, durableEnd: Position): Promise<TakenFromLog> =>
+    meterWrite(metrics, 'embedded', () => link.call('takeFrom', [from, durableEnd]));
 
   return {
     start: () => link.open(),
     stop: () => link.close(),
     ping: () => link.call('ping', []),
     write,
-    writeEntries(entries, position) {
-      const pack = packEntries(entries);
-      const transfer = [pack.bytes, pack.ends, pack.positions, pack.receivedAt].map(({ buffer }) => buffer);
-      return meterWrite(metrics, 'embedded', () =>
-        link.call('writeEntries', [pack, position], transfer as ArrayBuffer[]),
-      );
-    },
+    ...(logDirectory === undefined ? {} : { takeFrom }),
     storedPosition: () => link.call('storedPosition', []),
     async series(query) {
       checkSeries(query);

@@ -3,7 +3,7 @@
  * Everything here survives a structured clone.
  */
 import type { DeviceRef, MessageIdentity } from '../../contract/kernel/ids.ts';
-import type { LoggedEntry, Position } from '../../contract/ports/telemetry-log.ts';
+import type { Position } from '../../contract/ports/telemetry-log.ts';
 import type {
   AggregateQuery,
   LatestPageQuery,
@@ -15,6 +15,7 @@ import type {
   RollUpSeries,
   Series,
   SeriesQuery,
+  TakenFromLog,
 } from '../../contract/ports/telemetry-store.ts';
 import type { SignalValue } from '../../contract/wire/payloads.ts';
 import type { TelemetryMessage } from '../../contract/wire/sample.ts';
@@ -40,18 +41,8 @@ export interface EmbeddedLimits {
 
 export interface WorkerSetup extends EmbeddedLimits {
   readonly directory: string;
-}
-
-/** Telemetry entries of a log batch side by side: one copy of the bytes, moved to the worker. */
-export interface EntryPack {
-  readonly bytes: Uint8Array;
-  /** Where the body of each entry ends in `bytes`. */
-  readonly ends: Uint32Array;
-  readonly positions: Float64Array;
-  readonly receivedAt: Float64Array;
-  readonly tenants: readonly string[];
-  readonly devices: readonly string[];
-  readonly models: readonly string[];
+  /** Where the telemetry log's files are, when the worker shall read them by itself. */
+  readonly logDirectory?: string;
 }
 
 /** Where an export goes on. */
@@ -95,7 +86,7 @@ export type LatestValues = ReadonlyMap<string, { observedAt: number; value: Sign
 export interface WorkerOperations {
   open(): Promise<void>;
   write(messages: readonly TelemetryMessage[], position: Position): Promise<readonly RejectedSample[]>;
-  writeEntries(pack: EntryPack, position: Position): Promise<readonly RejectedSample[]>;
+  takeFrom(from: Position, durableEnd: Position): Promise<TakenFromLog>;
   storedPosition(): Promise<Position>;
   series(query: SeriesQuery): Promise<readonly Series[]>;
   latest(query: DeviceRef & { model: string }): Promise<LatestValues>;
@@ -126,40 +117,3 @@ export type WorkerNotice =
   | { readonly kind: 'reopened'; readonly reason: string }
   | { readonly kind: 'latestOverflow'; readonly maxValues: number }
   | { readonly kind: 'stored'; readonly samples: number; readonly fileBytes: number };
-
-/** Copies the telemetry entries of a batch into one pack; entries of other kinds are left out. */
-export function packEntries(entries: readonly LoggedEntry[]): EntryPack {
-  const telemetry = entries.filter((entry) => entry.kind === 'telemetry');
-  const ends = new Uint32Array(telemetry.length);
-  let end = 0;
-  telemetry.forEach((entry, i) => {
-    end += entry.body.byteLength;
-    ends[i] = end;
-  });
-  const bytes = new Uint8Array(end);
-  telemetry.forEach((entry, i) => {
-    bytes.set(entry.body, i === 0 ? 0 : ends[i - 1]);
-  });
-  return {
-    bytes,
-    ends,
-    positions: Float64Array.from(telemetry, (entry) => entry.position),
-    receivedAt: Float64Array.from(telemetry, (entry) => entry.receivedAt),
-    tenants: telemetry.map((entry) => entry.tenant),
-    devices: telemetry.map((entry) => entry.device),
-    models: telemetry.map((entry) => entry.model),
-  };
-}
-
-/** The entries of a pack again; their bodies are views into its bytes. */
-export function unpackEntries(pack: EntryPack): LoggedEntry[] {
-  return pack.tenants.map((tenant, i) => ({
-    kind: 'telemetry',
-    tenant,
-    device: pack.devices[i] as string,
-    model: pack.models[i] as string,
-    receivedAt: pack.receivedAt[i] as number,
-    position: pack.positions[i] as number,
-    body: pack.bytes.subarray(i === 0 ? 0 : pack.ends[i - 1], pack.ends[i]),
-  }));
-}

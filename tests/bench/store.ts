@@ -11,13 +11,15 @@ import { startInfluxServer } from '../../app/demo/influx-server.ts';
 import { refrigerator } from '../../contract/devices/refrigerator.ts';
 import { seededRandom } from '../../contract/kernel/random.ts';
 import { DAY_MS, HOUR_MS } from '../../contract/kernel/time.ts';
-import type { LoggedEntry } from '../../contract/ports/telemetry-log.ts';
+import type { LogEntry, TelemetryLog } from '../../contract/ports/telemetry-log.ts';
 import type { TelemetryStore } from '../../contract/ports/telemetry-store.ts';
 import type { TelemetryMessage } from '../../contract/wire/sample.ts';
+import { openSegmentLog } from '../../ingest/log/segment-log.ts';
 import { createEmbeddedStore } from '../../ingest/store/embedded.ts';
 import { createInfluxStore } from '../../ingest/store/influx.ts';
 import { LatestTable } from '../../ingest/store/latest-values.ts';
 import { findBinary } from '../support/binaries.ts';
+import { barrierOf } from '../support/log-entries.ts';
 import { BASE_TIME_MS, message, recordingMetrics, silentLogger } from '../support/store-samples.ts';
 
 const BATCH_ROWS = 5_000;
@@ -37,6 +39,8 @@ const signals = [...numberSignals, ...'abcdefghij'].slice(0, 10);
 
 interface Opened {
   readonly store: TelemetryStore;
+  /** Where the store takes its samples from, if it reads the log by itself. */
+  readonly log?: TelemetryLog;
   /** Bytes on disk once everything is folded in. */
   bytes(): Promise<number>;
   stop(): Promise<void>;
@@ -45,10 +49,18 @@ interface Opened {
 const engines: Record<string, () => Promise<Opened>> = {
   async embedded() {
     const directory = mkdtempSync(join(tmpdir(), 'presage-bench-'));
-    const store = createEmbeddedStore({ ...services, directory });
+    const logDirectory = mkdtempSync(join(tmpdir(), 'presage-bench-log-'));
+    const clock = { now: () => Date.now() };
+    const segmentLog = openSegmentLog(
+      { directory: logDirectory, clock, ...services },
+      { consumers: ['store'], maxBytes: 64 * 1024 ** 3 },
+    );
+    await segmentLog.start();
+    const store = createEmbeddedStore({ ...services, directory, logDirectory });
     await store.start();
     return {
       store,
+      log: segmentLog.log,
       async bytes() {
         await store.stop();
         await store.start();
@@ -56,7 +68,9 @@ const engines: Record<string, () => Promise<Opened>> = {
       },
       async stop() {
         await store.stop();
+        await segmentLog.stop();
         rmSync(directory, { recursive: true });
+        rmSync(logDirectory, { recursive: true });
       },
     };
   },
@@ -99,10 +113,10 @@ function batchFrom(row: number, { devices, intervalMs }: Fleet): TelemetryMessag
 }
 
 /** As it stands in the telemetry log; the embedded store decodes it in its own thread. */
-function entryOf({ identity, model, receivedAt, samples }: TelemetryMessage, position: number): LoggedEntry {
+function entryOf({ identity, model, receivedAt, samples }: TelemetryMessage): LogEntry {
   const { tenant, device, boot, seq } = identity;
   const body = { boot, seq, t: BASE_TIME_MS, s: samples.map((one) => [one.observedAt - BASE_TIME_MS, one.signals]) };
-  return { kind: 'telemetry', tenant, device, model, receivedAt, position, body: Buffer.from(JSON.stringify(body)) };
+  return { kind: 'telemetry', tenant, device, model, receivedAt, body: Buffer.from(JSON.stringify(body)) };
 }
 
 async function timed<T>(run: () => T | Promise<T>): Promise<{ result: T; ms: number }> {
@@ -125,18 +139,24 @@ interface Filled {
   readonly cpuMs: number;
 }
 
-async function fill(store: TelemetryStore, rows: number, fleet: Fleet): Promise<Filled> {
+async function fill({ store, log }: Opened, rows: number, fleet: Fleet): Promise<Filled> {
   let [writeMs, cpuMs] = [0, 0];
   for (let row = 0; row < rows; row += BATCH_ROWS) {
     const batch = batchFrom(row, fleet);
-    const entries = store.writeEntries && batch.map((one, i) => entryOf(one, row + i + 1));
-    const end = row + batch.length;
+    if (log) for (const one of batch) log.append(entryOf(one), () => undefined);
+    if (log) await barrierOf(log);
     const before = process.cpuUsage();
-    writeMs += (await timed(() => (entries ? store.writeEntries?.(entries, end) : store.write(batch, end)))).ms;
+    writeMs += (await timed<unknown>(() => (log ? takeAll(store, log) : store.write(batch, row + batch.length)))).ms;
     const { user, system } = process.cpuUsage(before);
     cpuMs += (user + system) / 1_000;
   }
   return { writeMs, cpuMs };
+}
+
+/** What the store has not taken of the log: with reading, checking and decoding, as in the running system. */
+async function takeAll(store: TelemetryStore, log: TelemetryLog): Promise<void> {
+  let from = (await store.storedPosition()) ?? 0;
+  while (from < log.end()) from = (await store.takeFrom?.(from, log.end()))?.next ?? log.end();
 }
 
 const REF = { tenant: 'acme', device: 'fridge-7', model: 'refrigerator' };
@@ -145,7 +165,7 @@ const rounded = (value: number, digits = 1): number => Number(value.toFixed(digi
 async function measure(engine: string, rows: number) {
   const opened = await (engines[engine] as () => Promise<Opened>)();
   const { store } = opened;
-  const { writeMs, cpuMs } = await fill(store, rows, DAY_FLEET);
+  const { writeMs, cpuMs } = await fill(opened, rows, DAY_FLEET);
   const bytes = await opened.bytes();
   const hour = { ...REF, from: BASE_TIME_MS, to: BASE_TIME_MS + HOUR_MS };
   const day = { from: BASE_TIME_MS, to: BASE_TIME_MS + DAY_MS };
@@ -211,7 +231,7 @@ async function measureLong(rows: number): Promise<void> {
   const fleet: Fleet = { devices: 50, intervalMs: Math.floor((90 * DAY_MS * 50) / rows) };
   const opened = await (engines.embedded as () => Promise<Opened>)();
   const { store } = opened;
-  await fill(store, rows, fleet);
+  await fill(opened, rows, fleet);
   const range = { ...REF, from: BASE_TIME_MS, to: BASE_TIME_MS + 90 * DAY_MS };
   const short = await asked(() => store.series({ ...range, signals: signals.slice(0, 8), points: 2_000 }));
   const hours = await asked(() => store.aggregate({ ...range, signals: signals.slice(0, 8), bucketMs: HOUR_MS }));
@@ -242,7 +262,7 @@ async function measureLatest(rows: number): Promise<void> {
   const devices = 10_000;
   const opened = await (engines.embedded as () => Promise<Opened>)();
   const { store } = opened;
-  const { writeMs, cpuMs } = await fill(store, rows, { devices, intervalMs: 10_000 });
+  const { writeMs, cpuMs } = await fill(opened, rows, { devices, intervalMs: 10_000 });
   const query = { tenant: 'acme', model: 'refrigerator', limit: 1_000 };
   const pageMs: number[] = [];
   const all = async (): Promise<number> => {

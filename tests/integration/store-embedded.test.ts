@@ -10,10 +10,13 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { seededRandom } from '../../contract/kernel/random.ts';
 import { DAY_MS, HOUR_MS } from '../../contract/kernel/time.ts';
-import type { LoggedEntry } from '../../contract/ports/telemetry-log.ts';
+import type { Position, TelemetryLog } from '../../contract/ports/telemetry-log.ts';
+import { openSegmentLog, type SegmentLog } from '../../ingest/log/segment-log.ts';
 import { createEmbeddedStore } from '../../ingest/store/embedded.ts';
 import { checkTelemetryStore } from '../checks/telemetry-store.checks.ts';
 import { findBinary } from '../support/binaries.ts';
+import { manualClock } from '../support/fake-services.ts';
+import { appended, logEntry, RECEIVED_AT } from '../support/log-entries.ts';
 import {
   BASE_TIME_MS,
   exported,
@@ -45,6 +48,7 @@ describe('embedded store', () => {
   let directory: string;
   let metrics: ReturnType<typeof recordingMetrics>;
   let opened: ReturnType<typeof createEmbeddedStore>[] = [];
+  let openLogs: SegmentLog[] = [];
 
   beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), 'presage-store-'));
@@ -54,14 +58,31 @@ describe('embedded store', () => {
   afterEach(async () => {
     await Promise.all(opened.map((store) => store.stop()));
     opened = [];
+    await Promise.all(openLogs.map((log) => log.stop()));
+    openLogs = [];
     rmSync(folder, { recursive: true });
   });
 
+  const logDirectory = (): string => join(folder, 'log');
+
   async function openStore(options: Parameters<typeof createEmbeddedStore>[1] = {}) {
-    const store = createEmbeddedStore({ directory, logger: silentLogger, metrics }, options);
+    const files = { directory, logDirectory: logDirectory() };
+    const store = createEmbeddedStore({ ...files, logger: silentLogger, metrics }, options);
     opened.push(store);
     await store.start();
     return store;
+  }
+
+  async function openLog(): Promise<TelemetryLog> {
+    const segmentLog = openSegmentLog({
+      directory: logDirectory(),
+      clock: manualClock(0),
+      logger: silentLogger,
+      metrics,
+    });
+    await segmentLog.start();
+    openLogs.push(segmentLog);
+    return segmentLog.log;
   }
 
   const first = message({ device: 'd', seq: 1, samples: [[BASE_TIME_MS, { compressorCurrentA: 1, doorOpen: true }]] });
@@ -94,51 +115,59 @@ describe('embedded store', () => {
   it('moves the position with an empty batch', async () => {
     const store = await openStore();
     await store.write([], 7);
-    await store.writeEntries([], 8);
-    expect(await store.storedPosition()).toBe(8);
+    expect(await store.storedPosition()).toBe(7);
   });
 
-  it('tells the refusals of entries that it was given before again', async () => {
-    const store = await openStore();
-    const entry = (position: number, value: unknown): LoggedEntry => ({
-      kind: 'telemetry',
-      tenant: 'acme',
-      device: 'd',
-      model: 'toaster',
-      receivedAt: BASE_TIME_MS + 9,
-      position,
-      body: Buffer.from(JSON.stringify({ boot: 'b', seq: position, t: BASE_TIME_MS, s: [[0, { crumbs: value }]] })),
-    });
-    const entries = [entry(100, 1), entry(200, 'text'), entry(300, 3)];
-    const first = await store.writeEntries(entries.slice(0, 2), 200);
-    expect(first.map(({ sample }) => sample.seq)).toEqual([200]);
-    expect(await store.writeEntries(entries, 300)).toEqual(first);
-    expect(await store.writeEntries(entries, 300)).toEqual(first);
-    expect((await exported(store, { device: 'd', model: 'toaster' })).map(({ seq }) => seq)).toEqual([100, 300]);
-  });
+  /** Appends one sample of an unknown model, so that the store learns the signal's type from the first. */
+  const crumbs = (log: TelemetryLog, seq: number, value: unknown): Promise<Position> =>
+    appended(
+      log,
+      logEntry({
+        tenant: 'acme',
+        device: 'd',
+        model: 'toaster',
+        text: JSON.stringify({ boot: 'b', seq, t: BASE_TIME_MS, s: [null, [5, { crumbs: value }]] }),
+      }),
+    );
 
-  it('decodes log entries itself, leaves the caller its buffers and skips what is stored', async () => {
+  it('reads the log itself, passes over other kinds and stores nothing twice', async () => {
+    const log = await openLog();
     const store = await openStore();
-    const entry = (position: number, seq: number, kind: LoggedEntry['kind'] = 'telemetry'): LoggedEntry => ({
-      kind,
-      tenant: 'acme',
-      device: 'd',
-      model: 'refrigerator',
-      receivedAt: BASE_TIME_MS + 9,
-      position,
-      body: Buffer.from(
-        JSON.stringify({ boot: 'b', seq, t: BASE_TIME_MS, s: [null, [5, { compressorCurrentA: seq }]] }),
-      ),
-    });
-    const entries = [entry(100, 1), entry(150, 2, 'birth'), entry(200, 3)];
-    expect(await store.writeEntries(entries.slice(0, 2), 150)).toEqual([]);
-    expect(await store.writeEntries(entries, 200)).toEqual([]);
-    expect(entries[0]?.body.byteLength).toBeGreaterThan(0);
-    const found = await exported(store, { device: 'd' });
+    await crumbs(log, 1, 1);
+    const birth = await appended(log, logEntry({ kind: 'birth' }));
+    expect(await store.takeFrom?.(0, birth)).toMatchObject({ next: birth, messages: 1, rejected: [] });
+    const end = await crumbs(log, 2, 2);
+    // Once more from the start, as after a commit that was lost.
+    expect(await store.takeFrom?.(0, end)).toMatchObject({ next: end, messages: 2, newestAt: RECEIVED_AT });
+    expect(await store.takeFrom?.(end, end)).toEqual({ next: end, messages: 0, newestAt: undefined, rejected: [] });
+    expect(await store.storedPosition()).toBe(end);
+    const found = await exported(store, { device: 'd', model: 'toaster' });
     expect(found.map(({ seq, index, observedAt }) => [seq, index, observedAt])).toEqual([
       [1, 1, BASE_TIME_MS + 5],
-      [3, 1, BASE_TIME_MS + 5],
+      [2, 1, BASE_TIME_MS + 5],
     ]);
+  });
+
+  it('never reads behind the end that it was told', async () => {
+    const log = await openLog();
+    const store = await openStore();
+    const first = await crumbs(log, 1, 1);
+    await crumbs(log, 2, 2);
+    expect(await store.takeFrom?.(0, first)).toMatchObject({ next: first, messages: 1 });
+    expect((await exported(store, { device: 'd', model: 'toaster' })).map(({ seq }) => seq)).toEqual([1]);
+  });
+
+  it('tells the refusals of entries that it took before again, with their entries', async () => {
+    const log = await openLog();
+    const store = await openStore();
+    await crumbs(log, 1, 1);
+    const refused = await crumbs(log, 2, 'text');
+    const told = await store.takeFrom?.(0, log.end());
+    expect(told?.rejected.map(({ sample, entry }) => [sample.seq, entry.position])).toEqual([[2, refused]]);
+    await crumbs(log, 3, 3);
+    const again = await store.takeFrom?.(0, log.end());
+    expect(again?.rejected).toEqual(told?.rejected);
+    expect((await exported(store, { device: 'd', model: 'toaster' })).map(({ seq }) => seq)).toEqual([1, 3]);
   });
 
   it('keeps its files to their owner, whatever the umask', async () => {

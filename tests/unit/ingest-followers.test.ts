@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { AppError } from '../../contract/kernel/errors.ts';
 import type { RegistryRecord } from '../../contract/ports/registry.ts';
-import type { LoggedEntry, Position } from '../../contract/ports/telemetry-log.ts';
+import type { Position } from '../../contract/ports/telemetry-log.ts';
 import type { RejectedSample, TelemetryWriter } from '../../contract/ports/telemetry-store.ts';
 import { decodeTelemetryEntry } from '../../contract/wire/log-entry.ts';
 import type { TelemetryMessage } from '../../contract/wire/sample.ts';
@@ -161,13 +161,15 @@ describe('store writer', () => {
 
   it('asks a store that is ahead of the commit again what it refused, under the same name', async () => {
     const refusing = (): TelemetryWriter => ({
-      write: async () => [],
-      writeEntries: async (entries) =>
-        entries
-          .map(decodeTelemetryEntry)
-          .flatMap(({ identity, receivedAt, samples }) =>
-            samples.map((sample) => ({ sample: { ...identity, ...sample, receivedAt }, reason: 'no' })),
-          ),
+      write: () => Promise.reject(new Error('not asked')),
+      takeFrom: async (from) => {
+        const { entries, next } = await segmentLog.log.read(from, { maxEntries: 9, kinds: new Set(['telemetry']) });
+        const rejected = entries.flatMap((entry) => {
+          const { identity, receivedAt, samples } = decodeTelemetryEntry(entry);
+          return samples.map((sample) => ({ sample: { ...identity, ...sample, receivedAt }, reason: 'no', entry }));
+        });
+        return { next, messages: entries.length, newestAt: undefined, rejected };
+      },
       storedPosition: async () => segmentLog.log.end(),
     });
     const last = await append(1);
@@ -242,19 +244,31 @@ describe('store writer', () => {
     expect(await quarantined()).toMatchObject([{ reason: 'STORE_WRITE_REJECTED', at: '', samples: 0 }]);
   });
 
-  it('hands entries on as they are to a store that decodes them itself', async () => {
-    const taken: LoggedEntry[] = [];
+  it('lets a store that reads the log itself do so, batch by batch, also when it was away', async () => {
+    const ranges: [Position, Position][] = [];
+    let failures = 1;
     const store: TelemetryWriter = {
       write: () => Promise.reject(new Error('not asked')),
-      writeEntries: async (entries) => {
-        taken.push(...entries);
-        return [];
+      takeFrom: async (from, durableEnd) => {
+        if (failures-- > 0) throw new AppError('STORE_UNAVAILABLE');
+        ranges.push([from, durableEnd]);
+        const { entries, next } = await segmentLog.log.read(from, { maxEntries: 1 });
+        return { next, messages: entries.length, newestAt: entries[0]?.receivedAt, rejected: [] };
       },
       storedPosition: async () => undefined,
     };
+    const first = await append(1);
+    const second = await append(2);
     const writer = await startWriter(store);
-    await writer.passed(await append(1));
-    expect(taken.map((entry) => decodeTelemetryEntry(entry).identity.seq)).toEqual([1]);
+    await writer.passed(second);
+    await committed('store', second);
+    expect(ranges).toEqual([
+      [0, second],
+      [first, second],
+    ]);
+    await writer.stop();
+    expect(metrics.values.get('presage_ingest_stored_total')).toBe(2);
+    expect(metrics.values.get('presage_ingest_store_delay_seconds')).toBe(3);
   });
 
   it('keeps batches within entries and bytes', async () => {

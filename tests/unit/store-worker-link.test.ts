@@ -2,7 +2,7 @@
 import { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
 import { WorkerLink } from '../../ingest/store/worker-link.ts';
-import { packEntries, unpackEntries, type WorkerNotice } from '../../ingest/store/worker-protocol.ts';
+import type { WorkerNotice } from '../../ingest/store/worker-protocol.ts';
 
 /** Opens and closes, answers `ping` with an error of the catalogue, and dies of `storedPosition`. */
 const MORTAL = `
@@ -47,23 +47,5 @@ describe('link to the store’s thread', () => {
       message: 'Another Presage uses this data directory: held',
     });
     await link.close();
-  });
-});
-
-describe('pack of log entries', () => {
-  it('holds the telemetry entries and nothing else, as they were', () => {
-    const entry = (kind: 'telemetry' | 'state', position: number, text: string) => ({
-      kind,
-      tenant: 'acme',
-      device: `d${position}`,
-      model: 'pump',
-      receivedAt: position * 10,
-      position,
-      body: Buffer.from(text),
-    });
-    const entries = [entry('telemetry', 1, 'one'), entry('state', 2, 'two'), entry('telemetry', 3, '')];
-    const unpacked = unpackEntries(structuredClone(packEntries(entries)));
-    const plain = unpacked.map((one) => ({ ...one, body: Buffer.from(one.body) }));
-    expect(plain).toEqual([entries[0], entries[2]]);
   });
 });

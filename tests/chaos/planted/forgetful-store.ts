@@ -26,7 +26,7 @@ export function forgetfulStore(keyOf: KeyOf): CreateStore {
         })),
         position,
       );
-    // Without `writeEntries`, whoever follows the log decodes, and calls `write`.
-    return instead(real, { write, writeEntries: undefined });
+    // Without `takeFrom`, whoever follows the log decodes, and calls `write`.
+    return instead(real, { write, takeFrom: undefined });
   };
 }
