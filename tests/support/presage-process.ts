@@ -58,7 +58,7 @@ export interface ProcessOptions {
 
 export async function startPresage(options: ProcessOptions): Promise<PresageProcess> {
   const directory = options.directory ?? mkdtempSync(join(tmpdir(), 'presage-test-'));
-  const launcher = options.launcher ?? [LAUNCHER];
+  const launcher = options.launcher ? [process.execPath, ...options.launcher] : [LAUNCHER];
   // Run by root, the embedded PostgreSQL's own user must be able to pass through.
   chmodSync(directory, 0o711);
   const seedPath = join(directory, 'seed.json');
@@ -160,9 +160,12 @@ function mustLive(running: Running): void {
   if (hasEnded(running)) throw new Error(`presage had ended by itself (${running.child.exitCode}):\n${running.log()}`);
 }
 
-async function spawnPresage(launcher: readonly string[], env: NodeJS.ProcessEnv): Promise<Running> {
+async function spawnPresage(
+  [command = LAUNCHER, ...before]: readonly string[],
+  env: NodeJS.ProcessEnv,
+): Promise<Running> {
   const startedAt = performance.now();
-  const child = spawn(process.execPath, [...launcher, 'up'], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(command, [...before, 'up'], { env, stdio: ['ignore', 'pipe', 'pipe'] });
   let log = '';
   child.stderr.on('data', (chunk: Buffer) => {
     log = (log + chunk.toString()).slice(-65_536);
