@@ -26,7 +26,7 @@ import type { PresenceChange } from '../contract/ports/broker.ts';
 import type { ReplayQuarantined } from '../contract/ports/replay.ts';
 import type { Clock, Logger, Metrics, Readiness, Service } from '../contract/ports/services.ts';
 import type { Position } from '../contract/ports/telemetry-log.ts';
-import type { TelemetryReader } from '../contract/ports/telemetry-store.ts';
+import type { TelemetryLookups, TelemetryReader } from '../contract/ports/telemetry-store.ts';
 import type { TelemetryMessage } from '../contract/wire/sample.ts';
 import type { KeyRing } from './accounts/key-ring.ts';
 import { createAccounts } from './accounts/principal.ts';
@@ -47,6 +47,7 @@ import { registerModels } from './routes/models.ts';
 import { registerOperations } from './routes/operations.ts';
 import { registerProvisioning } from './routes/provisioning.ts';
 import { registerQuarantine } from './routes/quarantine.ts';
+import { registerReceipts } from './routes/receipts.ts';
 import { registerSessions } from './routes/sessions.ts';
 import { registerStream } from './routes/stream.ts';
 import { registerTelemetry } from './routes/telemetry.ts';
@@ -75,6 +76,8 @@ export interface ApiDeps {
   readonly dataQuality?: (ref: DeviceRef) => DataQuality | undefined;
   /** Decodes quarantined telemetry again; without it every replay is refused as not ready. */
   readonly replay?: ReplayQuarantined;
+  /** What the telemetry store holds of one message. */
+  readonly receipt?: TelemetryLookups['receipt'];
   readonly broker: {
     onPresence(listener: (change: PresenceChange) => void): () => void;
     /** Closes the device's connections. */
@@ -195,6 +198,7 @@ export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
       deps.directory.invalidate(ref);
       deps.broker.disconnect(ref);
     },
+    receipt: deps.receipt ?? (async () => undefined),
     readiness: deps.readiness,
     renderMetrics: deps.renderMetrics,
     version: deps.version,
@@ -338,6 +342,7 @@ function registerRoutes(app: App, context: RouteContext): void {
   registerAlerts(app, context);
   registerTickets(app, context);
   registerQuarantine(app, context);
+  registerReceipts(app, context);
   registerStream(app, context);
   app.get('/openapi.json', { config: { public: true }, schema: { hide: true } }, async (_request, reply) =>
     reply.type('application/json').serializer(String).send(JSON.stringify(app.swagger())),

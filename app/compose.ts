@@ -153,6 +153,7 @@ export function composeSystem(config: Config, deps: ComposeDeps): System {
         live: (listener) => ingest.onAccepted(listener),
         dataQuality: (ref) => ingest.dataQuality(ref),
         replay: ingest.replay,
+        receipt: (identity) => store.receipt(identity),
         broker,
         readiness,
         renderMetrics: () => metrics.render(),
@@ -166,6 +167,7 @@ export function composeSystem(config: Config, deps: ComposeDeps): System {
         publicUrl: config.publicUrl,
       },
     );
+    broker.onPresence((change) => ingest.presence(change));
     await begin('api', api);
     await begin('analytics', analytics);
     log.onDurable(() => analytics.grown());

@@ -1,4 +1,5 @@
 /** One open byte stream and what is known about it, from TCP to its end. */
+import { randomBytes } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import type { DeviceRef } from '../contract/kernel/ids.ts';
 import type { RegisteredDevice } from '../contract/ports/broker.ts';
@@ -10,6 +11,8 @@ import type { LoginVerdict } from './login.ts';
 import type { TopicRules } from './topic-rules.ts';
 
 export interface Connection {
+  /** Unique for ever: the process and a number. */
+  readonly id: string;
   /** The socket; once TLS or HTTP are through, what carries MQTT. */
   stream: Duplex;
   readonly remoteAddress: string;
@@ -42,8 +45,13 @@ export interface Connection {
   pending: number;
 }
 
+const PROCESS = randomBytes(6).toString('hex');
+let opened = 0;
+
 export function newConnection(stream: Duplex, remoteAddress: string): Connection {
+  opened += 1;
   return {
+    id: `${PROCESS}-${opened}`,
     stream,
     remoteAddress,
     peer: undefined,

@@ -32,7 +32,9 @@ export function createPresence(clock: Clock, onListenerError: (error: unknown) =
 
   const tell = (ref: DeviceRef, connection: Connection, connected: boolean): void => {
     const { tenant, device } = ref;
-    const change = { tenant, device, connected, at: clock.now(), remoteAddress: connection.remoteAddress };
+    const { id, remoteAddress, peer } = connection;
+    const certificate = peer ? { certificateSerial: peer.serial } : {};
+    const change = { tenant, device, connected, at: clock.now(), remoteAddress, connection: id, ...certificate };
     for (const listener of listeners) {
       try {
         listener(change);

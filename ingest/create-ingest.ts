@@ -8,7 +8,7 @@ import type { DataQuality } from '../contract/http/resources.ts';
 import { AppError, type ErrorCode, errorText } from '../contract/kernel/errors.ts';
 import { clientIdOf, type DeviceRef } from '../contract/kernel/ids.ts';
 import { SECOND_MS } from '../contract/kernel/time.ts';
-import type { DeliverPublish, DeviceDirectory, RegisteredDevice } from '../contract/ports/broker.ts';
+import type { DeliverPublish, DeviceDirectory, PresenceChange, RegisteredDevice } from '../contract/ports/broker.ts';
 import type { ReplayQuarantined } from '../contract/ports/replay.ts';
 import type { Clock, Logger, Metrics, Service } from '../contract/ports/services.ts';
 import type { Appended, EntryKind, Position, TelemetryLog } from '../contract/ports/telemetry-log.ts';
@@ -32,6 +32,8 @@ import { SignalBudget, type SignalLimits } from './signal-budget.ts';
 import { isPacked, unpack } from './unpack.ts';
 
 const MIB = 1024 * 1024;
+/** As many devices as may be connected. */
+const MAX_UNLOGGED = 50_000;
 
 export interface IngestNeeds {
   readonly log: TelemetryLog;
@@ -62,6 +64,8 @@ export interface IngestOptions {
 
 export interface Ingest extends Service {
   readonly deliver: DeliverPublish;
+  /** Logs a login, so that it can be told later through which connection a message came. Departures are not logged. */
+  presence(change: PresenceChange): void;
   /** Decodes quarantined telemetry again and logs what is good now, once. */
   readonly replay: ReplayQuarantined;
   /** How good the data of a device is; `undefined` before its first message, or when it was forgotten. */
@@ -104,6 +108,8 @@ class IngestService implements Ingest {
    * and a copy would then be looked up, not found, and taken as well.
    */
   readonly #lookups = new Map<string, SequenceWindow>();
+  /** Logins that the log did not take; tried again every second. */
+  readonly #unlogged: PresenceChange[] = [];
   #running = false;
   #timer: NodeJS.Timeout | undefined;
   #savedAt = 0;
@@ -177,6 +183,23 @@ class IngestService implements Ingest {
     if (!this.#running) return Promise.reject(new AppError('NOT_READY', 'ingest is not running'));
     return this.#replayer.replay(requests);
   };
+
+  /** Before the first message of the connection, so it is durable before that one is acknowledged. */
+  presence(change: PresenceChange): void {
+    const { connected, connection, at, remoteAddress, certificateSerial, tenant, device } = change;
+    if (!connected || connection === undefined || !this.#running) return;
+    const body = Buffer.from(JSON.stringify({ connection, remoteAddress, certificateSerial }));
+    const model = this.#needs.directory.peek({ tenant, device })?.model ?? '';
+    this.#needs.log.append({ kind: 'session', tenant, device, model, receivedAt: at, body }, (error, position) => {
+      if (error) {
+        // The log is full; the connection may outlive that.
+        if (this.#unlogged.length < MAX_UNLOGGED) this.#unlogged.push(change);
+        return;
+      }
+      this.#position = position;
+      this.#count.logged.add('session');
+    });
+  }
 
   #replayed(position: Position, samples: number): void {
     this.#position = position;
@@ -540,6 +563,7 @@ class IngestService implements Ingest {
   }
 
   #tick(): void {
+    for (const change of this.#unlogged.splice(0)) this.presence(change);
     this.#counters.flush();
     const { metrics, clock } = this.#needs;
     const help = 'Devices whose sequence numbers are remembered';

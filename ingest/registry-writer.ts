@@ -2,7 +2,7 @@
  * Hands births, states, events and quarantine entries from the log to whoever owns devices' metadata, as the log's
  * consumer `registry`. The database may be away: the log keeps them.
  */
-import type { z } from 'zod';
+import { z } from 'zod';
 import { AppError, errorText } from '../contract/kernel/errors.ts';
 import type { Random } from '../contract/kernel/random.ts';
 import { SECOND_MS } from '../contract/kernel/time.ts';
@@ -16,7 +16,7 @@ import { excerptOf, quarantineRecordSchema, sha256Of } from './quarantine.ts';
 import { retryForEver } from './retry.ts';
 
 export const REGISTRY_CONSUMER = 'registry';
-const RECORD_KINDS: ReadonlySet<EntryKind> = new Set(['birth', 'state', 'event', 'quarantine']);
+const RECORD_KINDS: ReadonlySet<EntryKind> = new Set(['birth', 'state', 'event', 'quarantine', 'session']);
 const FLUSH_METRICS_MS = SECOND_MS;
 
 export interface RegistryWriterNeeds {
@@ -204,12 +204,23 @@ function toRecord(entry: LoggedEntry): RegistryRecord | undefined {
       return { kind: 'birth', position, ref, birth: parseBody(birthPayload, entry), receivedAt };
     case 'state':
       return { kind: 'state', position, ref, state: parseBody(statePayload, entry), receivedAt };
+    case 'session': {
+      const { certificateSerial, ...session } = parseBody(sessionSchema, entry);
+      const certificate = certificateSerial === undefined ? {} : { certificateSerial };
+      return { kind: 'session', position, ref, session: { ...session, ...certificate }, receivedAt };
+    }
     case 'event':
       return { kind: 'event', position, ref, event: parseBody(eventPayload, entry), receivedAt };
     default:
       return undefined;
   }
 }
+
+const sessionSchema = z.object({
+  connection: z.string(),
+  remoteAddress: z.string(),
+  certificateSerial: z.string().optional(),
+});
 
 function parseBody<T>(schema: z.ZodType<T>, { body }: LoggedEntry): T {
   return schema.parse(JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('utf8')));

@@ -319,7 +319,7 @@ export const deviceSessions = pgTable(
     connection: text('connection').notNull(),
     connectedAt: time('connected_at').notNull(),
     remoteAddress: text('remote_address').notNull(),
-    /** Upper-case hex; none without a client certificate. */
+    /** Lower-case hex; none without a client certificate. */
     certificateSerial: text('certificate_serial'),
   },
   (table) => [

@@ -1,5 +1,5 @@
 /** Owner of devices' metadata: takes what ingest's registry writer found in the log, each record once. */
-import { and, eq, sql } from 'drizzle-orm';
+import { and, desc, eq, lt, sql } from 'drizzle-orm';
 import { AppError, errorText } from '../../contract/kernel/errors.ts';
 import type { DeviceRef } from '../../contract/kernel/ids.ts';
 import type { RegistryRecord, RegistrySink } from '../../contract/ports/registry.ts';
@@ -7,7 +7,7 @@ import type { Metrics } from '../../contract/ports/services.ts';
 import type { BirthPayload, FaultReport } from '../../contract/wire/payloads.ts';
 import { readPosition, writePosition } from '../db/consumer-positions.ts';
 import { type Database, sqlState, type Transaction } from '../db/database.ts';
-import { type DeclaredSignals, deviceEvents, devices, faultRecords, quarantine } from '../db/schema.ts';
+import { type DeclaredSignals, deviceEvents, deviceSessions, devices, faultRecords, quarantine } from '../db/schema.ts';
 import {
   createPayloadBound,
   DEFAULT_QUARANTINE_LIMITS,
@@ -17,6 +17,9 @@ import {
 
 const CONSUMER = 'registry';
 const CHUNK_ROWS = 500;
+/** Logins of a device that are remembered. */
+const MAX_SESSIONS = 10_000;
+const TRIM_EVERY = 251;
 
 type Kind<K extends RegistryRecord['kind']> = Extract<RegistryRecord, { kind: K }>;
 
@@ -40,6 +43,7 @@ export function createRegistrySink(
         if (record.kind === 'birth') await storeBirth(tx, record);
         else if (record.kind === 'state') await storeState(tx, record);
         else if (record.kind === 'event') await storeEvent(tx, record);
+        else if (record.kind === 'session') await storeSession(tx, record);
       }
       await storeQuarantine(
         tx,
@@ -116,6 +120,29 @@ async function storeEvent(tx: Transaction, { ref, event, position }: Kind<'event
     observedAt: event.t,
   }));
   if (events.length > 0) await tx.insert(deviceEvents).values(events).onConflictDoNothing();
+}
+
+async function storeSession(tx: Transaction, { ref, session, position, receivedAt }: Kind<'session'>): Promise<void> {
+  const { tenant, device } = ref;
+  const { connection, remoteAddress, certificateSerial = null } = session;
+  await tx
+    .insert(deviceSessions)
+    .values({ tenant, device, position, connection, connectedAt: receivedAt, remoteAddress, certificateSerial })
+    .onConflictDoNothing();
+  // One login in about 250 pays for the bound; positions are as good as chance for choosing it.
+  if (position % TRIM_EVERY === 0) await forgetOldSessions(tx, ref);
+}
+
+async function forgetOldSessions(tx: Transaction, { tenant, device }: DeviceRef): Promise<void> {
+  const ofDevice = and(eq(deviceSessions.tenant, tenant), eq(deviceSessions.device, device));
+  const [oldest] = await tx
+    .select({ position: deviceSessions.position })
+    .from(deviceSessions)
+    .where(ofDevice)
+    .orderBy(desc(deviceSessions.position))
+    .offset(MAX_SESSIONS - 1)
+    .limit(1);
+  if (oldest) await tx.delete(deviceSessions).where(and(ofDevice, lt(deviceSessions.position, oldest.position)));
 }
 
 /** The device's own counter wins where it has one; otherwise we count its reports. */

@@ -13,7 +13,7 @@ import { AppError } from '../../contract/kernel/errors.ts';
 import type { DeviceRef } from '../../contract/kernel/ids.ts';
 import type { ReplayQuarantined } from '../../contract/ports/replay.ts';
 import type { Clock, Metrics, Readiness } from '../../contract/ports/services.ts';
-import type { TelemetryReader } from '../../contract/ports/telemetry-store.ts';
+import type { TelemetryLookups, TelemetryReader } from '../../contract/ports/telemetry-store.ts';
 import type { KeyRing } from '../accounts/key-ring.ts';
 import type { Accounts } from '../accounts/principal.ts';
 import type { Database } from '../db/database.ts';
@@ -41,6 +41,7 @@ export interface RouteContext {
   readonly directory: Pick<CachedDeviceDirectory, 'authenticate' | 'invalidate'>;
   readonly dataQuality: (ref: DeviceRef) => DataQuality | undefined;
   readonly replay: ReplayQuarantined;
+  readonly receipt: TelemetryLookups['receipt'];
   /** Forgets a device's credentials and closes its connections. */
   readonly cutOff: (ref: DeviceRef) => void;
   readonly hmacKeys: KeyRing;

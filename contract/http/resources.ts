@@ -402,6 +402,32 @@ export const quarantineReplayed = z.object({
 });
 export type QuarantineReplayed = z.infer<typeof quarantineReplayed>;
 
+export const messageReceipt = z.object({
+  device: deviceId,
+  boot: z.string(),
+  seq: z.number().int(),
+  /** `stored`: samples of it are in the telemetry store. `quarantined`: nothing of it is. */
+  outcome: z.enum(['stored', 'quarantined']),
+  /** Server clock. */
+  receivedAt: z.number(),
+  /** Device clock, of its first stored sample. */
+  observedAt: z.number().optional(),
+  samples: z.number().int(),
+  /** Ids of its entries in the quarantine. */
+  quarantine: z.array(z.string()),
+  /** The connection through which it came; absent when it is not remembered any more. */
+  connection: z
+    .object({
+      id: z.string(),
+      connectedAt: z.number(),
+      remoteAddress: z.string(),
+      /** Lower-case hex; absent when the device proved itself with its secret. */
+      certificateSerial: z.string().optional(),
+    })
+    .optional(),
+});
+export type MessageReceipt = z.infer<typeof messageReceipt>;
+
 /** One line of `GET /api/v1/export/telemetry` (NDJSON). */
 export const exportedSample = z.object({
   device: deviceId,

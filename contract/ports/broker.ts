@@ -42,4 +42,8 @@ export interface PresenceChange extends DeviceRef {
   readonly connected: boolean;
   readonly at: number;
   readonly remoteAddress: string;
+  /** Names the connection, unique for ever. */
+  readonly connection?: string;
+  /** Lower-case hex; of the certificate that proved who the device is. */
+  readonly certificateSerial?: string;
 }

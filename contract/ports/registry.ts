@@ -32,6 +32,13 @@ export interface QuarantineRecord extends DeviceRef {
 export type RegistryRecord =
   | { readonly kind: 'quarantine'; readonly position: Position; readonly record: QuarantineRecord }
   | {
+      readonly kind: 'session';
+      readonly position: Position;
+      readonly ref: DeviceRef;
+      readonly session: DeviceSession;
+      readonly receivedAt: number;
+    }
+  | {
       readonly kind: 'birth';
       readonly position: Position;
       readonly ref: DeviceRef;
@@ -52,6 +59,14 @@ export type RegistryRecord =
       readonly event: EventPayload;
       readonly receivedAt: number;
     };
+
+/** A login of a device, as the log holds it. */
+export interface DeviceSession {
+  readonly connection: string;
+  readonly remoteAddress: string;
+  /** Lower-case hex; absent without a client certificate. */
+  readonly certificateSerial?: string;
+}
 
 export interface RegistrySink {
   /**

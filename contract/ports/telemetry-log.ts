@@ -7,7 +7,17 @@
 export type Position = number;
 
 /** What an entry holds: the outcome of accepting one message, or a finding. */
-export const ENTRY_KINDS = ['telemetry', 'birth', 'state', 'event', 'quarantine', 'finding', 'other'] as const;
+export const ENTRY_KINDS = [
+  'telemetry',
+  'birth',
+  'state',
+  'event',
+  'quarantine',
+  'finding',
+  'other',
+  /** A device logged in: what follows of it came through this connection. Older versions read it as `other`. */
+  'session',
+] as const;
 export type EntryKind = (typeof ENTRY_KINDS)[number];
 
 export interface LogEntry {

@@ -157,7 +157,19 @@ export interface TelemetryAggregates {
   latestAll(query: LatestPageQuery): Promise<LatestPage>;
 }
 
+/** What is stored of one message. */
+export interface MessageReceipt {
+  /** Server clock, epoch ms. */
+  readonly receivedAt: number;
+  /** Device clock, of its first stored sample. */
+  readonly observedAt: number;
+  /** Stored samples. */
+  readonly samples: number;
+}
+
 export interface TelemetryLookups {
+  /** `undefined` when no sample of the message is stored, or retention deleted them. */
+  receipt(identity: MessageIdentity & { model: string }): Promise<MessageReceipt | undefined>;
   /** Greatest sequence number stored of a boot, `undefined` when there is none. May remember what retention deleted. */
   highestSequence(boot: Omit<MessageIdentity, 'seq'> & { model: string }): Promise<number | undefined>;
 }

@@ -14,6 +14,7 @@ import {
   VARCHAR,
 } from '@duckdb/node-api';
 import { clientIdOf, type MessageIdentity } from '../../contract/kernel/ids.ts';
+import type { MessageReceipt } from '../../contract/ports/telemetry-store.ts';
 import type { Rows } from './embedded-append.ts';
 import { columnsOf } from './embedded-read.ts';
 import type { ModelTable } from './embedded-tables.ts';
@@ -126,6 +127,32 @@ export async function readBoot(
     firstAt: Number(firstAt),
     lastAt: Number(lastAt),
   };
+}
+
+/** What is stored of a message; only within the times of its boot, which are known. */
+export async function readReceipt(
+  connection: DuckDBConnection,
+  model: ModelTable,
+  identity: MessageIdentity,
+): Promise<MessageReceipt | undefined> {
+  const { tenant, device, boot, seq } = identity;
+  const span = await readBoot(connection, model, identity);
+  if (!span || seq < span.firstSeq || seq > span.lastSeq) return undefined;
+  const [[samples] = [], [receivedAt] = [], [observedAt] = []] = await columnsOf(
+    connection,
+    `SELECT count(*), min(received_at), min(observed_at) FROM ${model.table}
+      WHERE seq = $4 AND tenant = $1 AND device = $2 AND boot = $3 AND observed_at BETWEEN $5 AND $6`,
+    [
+      [tenant, VARCHAR],
+      [device, VARCHAR],
+      [boot, VARCHAR],
+      [BigInt(seq), BIGINT],
+      [span.firstAt, DOUBLE],
+      [span.lastAt, DOUBLE],
+    ],
+  );
+  if (Number(samples) === 0) return undefined;
+  return { receivedAt: Number(receivedAt), observedAt: Number(observedAt), samples: Number(samples) };
 }
 
 export async function readHasMessage(

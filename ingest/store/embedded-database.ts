@@ -12,6 +12,7 @@ import type { Position } from '../../contract/ports/telemetry-log.ts';
 import type {
   AggregateQuery,
   LatestPageQuery,
+  MessageReceipt,
   ModelAggregateQuery,
   ModelBucket,
   RangeQuery,
@@ -26,7 +27,7 @@ import { decodeTelemetryEntry, isEntryOf } from '../../contract/wire/log-entry.t
 import type { TelemetryMessage } from '../../contract/wire/sample.ts';
 import { readLatestPage, readModelBuckets, readRollUps } from './embedded-aggregate.ts';
 import { appendRows, rowsByModel } from './embedded-append.ts';
-import { type BootRef, noteBoots, readBoot, readHasMessage } from './embedded-boots.ts';
+import { type BootRef, noteBoots, readBoot, readHasMessage, readReceipt } from './embedded-boots.ts';
 import { closeDatabase, fileBytes, type OpenDatabase, openDatabase, restrictFiles } from './embedded-file.ts';
 import { addCandidates, saveLatest } from './embedded-latest.ts';
 import { readLatest, readPage, readSeries } from './embedded-read.ts';
@@ -128,6 +129,14 @@ export class EmbeddedDatabase implements WorkerOperations {
       const table = database.tables.get(identity.model);
       if (!table) return false;
       return database.readers.use((connection) => readHasMessage(connection, table, identity));
+    });
+  }
+
+  receipt(identity: MessageIdentity & { model: string }): Promise<MessageReceipt | undefined> {
+    return this.#read(async (database) => {
+      const table = database.tables.get(identity.model);
+      if (!table) return undefined;
+      return database.readers.use((connection) => readReceipt(connection, table, identity));
     });
   }
 

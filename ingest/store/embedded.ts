@@ -66,6 +66,7 @@ export function createEmbeddedStore(deps: EmbeddedStoreDeps, options: EmbeddedSt
     latest: (query) => link.call('latest', [query]),
     export: (query) => exportPages(link, query),
     hasMessage: (identity) => link.call('hasMessage', [identity]),
+    receipt: (identity) => link.call('receipt', [identity]),
     highestSequence: (boot) => link.call('highestSequence', [boot]),
     aggregate: async (query) => link.call('aggregate', [wholeBuckets(query)]),
     aggregateModel: async (query) => link.call('aggregateModel', [wholeBuckets(query)]),

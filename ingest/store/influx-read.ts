@@ -4,7 +4,13 @@
  */
 import { BOOT_PATTERN, type DeviceRef, type MessageIdentity } from '../../contract/kernel/ids.ts';
 import { HOUR_MS } from '../../contract/kernel/time.ts';
-import type { RangeQuery, Series, SeriesQuery, StoredSample } from '../../contract/ports/telemetry-store.ts';
+import type {
+  MessageReceipt,
+  RangeQuery,
+  Series,
+  SeriesQuery,
+  StoredSample,
+} from '../../contract/ports/telemetry-store.ts';
 import type { SignalValue } from '../../contract/wire/payloads.ts';
 import { BucketExtremes, bucketsFor, Changes, type Point } from './down-sample.ts';
 import { type InfluxConnection, type InfluxRows, quotedName } from './influx-connection.ts';
@@ -101,6 +107,20 @@ export async function readHasMessage(
   const of = fromDevice({ ...ref, model });
   const [rows] = await connection.query([`SELECT "seq" ${of} AND "boot" = ${text(boot)} AND "seq" = ${seq} LIMIT 1`]);
   return rows !== undefined;
+}
+
+/** What is stored of a message. Its points are few; their times are the device's. */
+export async function readReceipt(
+  connection: InfluxConnection,
+  { model, boot, seq, ...ref }: MessageIdentity & { readonly model: string },
+): Promise<MessageReceipt | undefined> {
+  if (!isStorableRef(ref) || !BOOT_PATTERN.test(boot) || !Number.isSafeInteger(seq)) return undefined;
+  const of = `${fromDevice({ ...ref, model })} AND "boot" = ${text(boot)} AND "seq" = ${seq}`;
+  const [rows] = await connection.query([`SELECT "received_at" ${of} ORDER BY time LIMIT 500`]);
+  const [first] = rows?.values ?? [];
+  if (!rows || !first) return undefined;
+  const receivedAt = Math.min(...rows.values.map((row) => Number(row[1])));
+  return { receivedAt, observedAt: millisecondOf(first), samples: rows.values.length };
 }
 
 export async function readHighestSequence(

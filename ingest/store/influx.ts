@@ -9,7 +9,15 @@ import type { Sample, TelemetryMessage } from '../../contract/wire/sample.ts';
 import { readLatestPage, readModelBuckets, readRollUps } from './influx-aggregate.ts';
 import { InfluxConnection, type InfluxLimits, type InfluxTarget } from './influx-connection.ts';
 import { linesOf } from './influx-lines.ts';
-import { readHasMessage, readHighestSequence, readKinds, readLatest, readSamples, readSeries } from './influx-read.ts';
+import {
+  readHasMessage,
+  readHighestSequence,
+  readKinds,
+  readLatest,
+  readReceipt,
+  readSamples,
+  readSeries,
+} from './influx-read.ts';
 import { finishSeals, sealOldestHour } from './influx-seal.ts';
 import { checkLatestPage, checkSeries, wholeBuckets } from './queries.ts';
 import { SealGate } from './seal-gate.ts';
@@ -104,6 +112,7 @@ export function createInfluxStore(deps: InfluxStoreDeps, options: InfluxStoreOpt
     latest: (query) => readLatest(connection, query),
     export: (query) => readSamples(connection, query, limits.pageRows),
     hasMessage: (identity) => readHasMessage(connection, identity),
+    receipt: (identity) => readReceipt(connection, identity),
     highestSequence: (boot) => readHighestSequence(connection, boot),
     aggregate: (query) => gate.read(async () => readRollUps(connection, wholeBuckets(query))),
     aggregateModel: (query) => gate.read(async () => readModelBuckets(connection, wholeBuckets(query))),

@@ -7,6 +7,7 @@ import type { Position } from '../../contract/ports/telemetry-log.ts';
 import type {
   AggregateQuery,
   LatestPageQuery,
+  MessageReceipt,
   ModelAggregateQuery,
   ModelBucket,
   RangeQuery,
@@ -92,6 +93,7 @@ export interface WorkerOperations {
   latest(query: DeviceRef & { model: string }): Promise<LatestValues>;
   page(query: RangeQuery, cursor: PageCursor | undefined): Promise<Page>;
   hasMessage(identity: MessageIdentity & { model: string }): Promise<boolean>;
+  receipt(identity: MessageIdentity & { model: string }): Promise<MessageReceipt | undefined>;
   highestSequence(boot: Omit<MessageIdentity, 'seq'> & { model: string }): Promise<number | undefined>;
   aggregate(query: AggregateQuery): Promise<readonly RollUpSeries[]>;
   aggregateModel(query: ModelAggregateQuery): Promise<readonly ModelBucket[]>;

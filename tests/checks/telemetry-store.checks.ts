@@ -704,6 +704,21 @@ export function checkTelemetryStore(name: string, open: () => Promise<StoreUnder
       expect(await store.hasMessage({ ...identity, seq: 41, model: 'no such model' })).toBe(false);
     });
 
+    it('tells when a message was received and how much of it is stored', async () => {
+      const device = newDevice();
+      const identity = { tenant: 'acme', device, model: 'refrigerator', boot: 'boot1' };
+      const samples = [5, 6].map((ms) => [BASE_TIME_MS + ms, { compressorCurrentA: ms }] as const);
+      await write(
+        message({ device, seq: 40, samples: [[BASE_TIME_MS, { compressorCurrentA: 1 }]] }),
+        message({ device, seq: 41, receivedAt: BASE_TIME_MS + 777, samples }),
+        message({ device, seq: 43, samples: [[BASE_TIME_MS + 9, { compressorCurrentA: 1 }]] }),
+      );
+      const receipt = { receivedAt: BASE_TIME_MS + 777, observedAt: BASE_TIME_MS + 5, samples: 2 };
+      expect(await store.receipt({ ...identity, seq: 41 })).toEqual(receipt);
+      const others = [{ seq: 42 }, { seq: 44 }, { boot: 'boot2' }, { tenant: 'rival' }, { model: 'no such model' }];
+      for (const other of others) expect(await store.receipt({ ...identity, seq: 41, ...other })).toBeUndefined();
+    });
+
     it('knows the greatest sequence number of each boot and every message between, whatever the order of arrival', async () => {
       const ref = { tenant: 'acme', device: newDevice(), model: 'refrigerator' };
       const at = (boot: string, seq: number) =>

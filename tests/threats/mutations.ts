@@ -317,6 +317,16 @@ export const MUTATIONS: readonly Mutation[] = [
     tests: broker('delivers a publish with its device, channel, payload and time, and acknowledges it'),
   },
   {
+    threat: 12,
+    without: 'the serial of the certificate',
+    file: 'broker/presence.ts',
+    find: 'peer ? { certificateSerial: peer.serial } : {}',
+    replace: '{}',
+    tests: inFile('tests/integration/receipts.test.ts')(
+      'names its connection: by secret without, by certificate with the serial number',
+    ),
+  },
+  {
     threat: 13,
     without: 'telling a conflict from a repeat',
     file: 'ingest/accept.ts',
