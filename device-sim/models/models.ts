@@ -1,4 +1,5 @@
 /** The list of simulated models: adding one is one line here. Each name below is a model, and nothing else may stand here. */
+export { simulatedHeatPump } from './heat-pump.ts';
 export { simulatedRefrigerator } from './refrigerator.ts';
 export { simulatedTurbofan } from './turbofan.ts';
 export { simulatedWashingMachine } from './washing-machine.ts';
