@@ -33,6 +33,8 @@ export interface ChaosDevice {
   readonly mischief: Readonly<Mischief>;
   /** Makes no more messages; what is not acknowledged is still sent again and again. */
   quiet(): void;
+  /** Makes messages again. */
+  resume(): void;
   /** Messages that wait for their acknowledgement. */
   pending(): number;
   stop(): void;
@@ -228,6 +230,9 @@ export function createChaosDevice(config: ChaosDeviceConfig, random: Random): Ch
     mischief,
     quiet() {
       measuring = false;
+    },
+    resume() {
+      measuring = true;
     },
     pending: () => queue.length + held.length + inFlight.size,
     stop() {

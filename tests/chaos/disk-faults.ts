@@ -5,7 +5,19 @@
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, mkdirSync, openSync, readFileSync, rmSync, statfsSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statfsSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { findBinary } from '../support/binaries.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -18,7 +30,7 @@ export interface DiskFaults {
   /** Leaves this much free space, or none at all. */
   fillUp(leaveBytes: number): void;
   makeRoom(): void;
-  /** From its return on, every durable write and fdatasync of this file by this process fails with EIO. */
+  /** From its return on, whatever makes this file durable fails with EIO in this process. */
   failSyncs(pid: number, file: string): Promise<void>;
   /** Ends that; returns how many calls failed, where this is known. */
   healSyncs(): Promise<number | undefined>;
@@ -56,9 +68,8 @@ export async function openDiskFaults(directory: string, adapterOnly = false): Pr
     },
     async failSyncs(pid, file) {
       if (!strace) return writeFileSync(join(control, 'eio'), '');
-      // Files opened with O_DSYNC are synced by their writes.
-      const calls = 'fdatasync,pwrite64';
-      const inject = ['-e', `trace=${calls}`, '-e', `inject=${calls}:error=EIO`];
+      const call = durableCall(pid, file);
+      const inject = ['-e', `trace=${call}`, '-e', `inject=${call}:error=EIO`];
       tracer = await attach(strace, pid, ['-P', file, ...inject, '-o', injections]);
     },
     async healSyncs() {
@@ -125,6 +136,23 @@ function writeUntilFull(path: string): void {
     }
   } finally {
     closeSync(file);
+  }
+}
+
+/** A file opened with O_DSYNC is made durable by each write, any other by fdatasync. */
+function durableCall(pid: number, file: string): 'pwrite64' | 'fdatasync' {
+  const folder = `/proc/${pid}/fd`;
+  const fd = readdirSync(folder).find((name) => linkOf(join(folder, name)) === file);
+  const info = fd === undefined ? '' : readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'utf8');
+  const flags = Number.parseInt(/^flags:\s*(\d+)/m.exec(info)?.[1] ?? '0', 8);
+  return (flags & constants.O_DSYNC) !== 0 ? 'pwrite64' : 'fdatasync';
+}
+
+function linkOf(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return ''; // Closed while we looked.
   }
 }
 

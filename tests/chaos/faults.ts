@@ -17,6 +17,8 @@ export interface Surroundings {
   readonly disk: DiskFaults;
   /** Begins to count how many of the messages made from now on are acknowledged. */
   readonly countAcked: () => () => number;
+  /** Only these, beside the kills; all when absent. */
+  readonly only?: readonly string[];
   readonly random: Random;
 }
 
@@ -207,11 +209,14 @@ const INFLUX_FAULTS: Readonly<Record<string, Fault>> = {
 
 /** Makes `kills` kills, and other faults between them, spread over the time until `endsAt` (of performance.now()). */
 export async function makeFaults(around: Surroundings, kills: number, endsAt: number): Promise<FaultReport> {
-  const others = {
+  const possible: Readonly<Record<string, Fault>> = {
     ...OTHERS,
     ...(around.postgres ? { restartPostgres } : { embeddedDies }),
     ...(around.proxy ? INFLUX_FAULTS : {}),
   };
+  const others = Object.fromEntries(
+    Object.entries(possible).filter(([name]) => around.only === undefined || around.only.includes(name)),
+  );
   const report: FaultReport = {
     // Each is named, also one that was never made.
     made: Object.fromEntries([...Object.keys(KILLS), ...Object.keys(others)].map((name) => [name, 0])),
@@ -243,7 +248,7 @@ export async function makeFaults(around: Surroundings, kills: number, endsAt: nu
     await pause(Math.max(200, spare * (0.3 + around.random() * 0.4)));
     if (left % 3 !== 0 || spare > 3_000) {
       const name = nextOther();
-      await make(name, (others as Readonly<Record<string, Fault>>)[name]);
+      await make(name, others[name]);
       await pause(around.random() * 300);
     }
     const name = nextKill();

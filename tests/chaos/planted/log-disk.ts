@@ -23,7 +23,7 @@ function failure(code: string, syscall: string): NodeJS.ErrnoException {
 }
 
 export const nodeDisk: LogDisk = {
-  openFlags: realDisk.openFlags,
+  ...realDisk,
   async write(fd, buffer, length, fileOffset) {
     if (!says(dataFolderOf(fd), 'full')) return realDisk.write(fd, buffer, length, fileOffset);
     await realDisk.write(fd, buffer, Math.floor(length / 2), fileOffset);

@@ -1,4 +1,4 @@
-/** Loader hook: gives the whole program the planted module instead of the real one; only the planted one gets the real. */
+/** Loader hook: gives the whole program the planted module instead of the real one; only planted ones get the real. */
 const REPLACED = {
   'log-disk': 'ingest/log/log-disk.ts',
   'ack-first': 'ingest/log/segment-log.ts',
@@ -7,6 +7,7 @@ const REPLACED = {
   'tenant-ignored': 'app/store.ts',
 };
 const root = new URL('../../../', import.meta.url);
+const here = new URL('./', import.meta.url).href;
 
 /** planted module by the address of the real one */
 const replacements = new Map();
@@ -22,6 +23,6 @@ export function initialize(names) {
 export async function resolve(specifier, context, nextResolve) {
   const resolved = await nextResolve(specifier, context);
   const planted = replacements.get(resolved.url.split('?')[0]);
-  if (!planted || context.parentURL?.split('?')[0] === planted) return resolved;
+  if (!planted || context.parentURL?.startsWith(here)) return resolved;
   return nextResolve(planted, context);
 }
