@@ -32,14 +32,21 @@ export interface DiskFaults {
   makeRoom(): void;
   /** From its return on, whatever makes this file durable fails with EIO in this process. */
   failSyncs(pid: number, file: string): Promise<void>;
-  /** Ends that; returns how many calls failed, where this is known. */
-  healSyncs(): Promise<number | undefined>;
+  /** Ends that, and tells what failed. */
+  healSyncs(): Promise<FailedSyncs>;
   /** Once nothing runs in the data folder. */
   dispose(): void;
 }
 
+export interface FailedSyncs {
+  readonly calls: number;
+  /** The first write that failed, when it was the writing call: nothing of it is in the file. */
+  readonly write?: { readonly offset: number; readonly bytes: Buffer };
+}
+
 /** Sparse: what is used of it is what the server writes. */
 const IMAGE_BYTES = 4 * 1024 ** 3;
+const MAX_TRACED_BYTES = '10000000';
 const CHUNK = Buffer.alloc(64 * 1024);
 
 /** `directory`: the folder that holds, or will hold, the server's folder `data`. */
@@ -69,15 +76,15 @@ export async function openDiskFaults(directory: string, adapterOnly = false): Pr
     async failSyncs(pid, file) {
       if (!strace) return writeFileSync(join(control, 'eio'), '');
       const call = durableCall(pid, file);
-      const inject = ['-e', `trace=${call}`, '-e', `inject=${call}:error=EIO`];
+      const inject = ['-e', `trace=${call}`, '-e', `inject=${call}:error=EIO`, '-xx', '-s', MAX_TRACED_BYTES];
       tracer = await attach(strace, pid, ['-P', file, ...inject, '-o', injections]);
     },
     async healSyncs() {
       rmSync(join(control, 'eio'), { force: true });
-      if (!tracer) return undefined;
+      if (!tracer) return { calls: 1 };
       await detach(tracer);
       tracer = undefined;
-      return readFileSync(injections, 'utf8').split('INJECTED').length - 1;
+      return failedCalls(readFileSync(injections, 'utf8'));
     },
     dispose() {
       if (volume) execFileSync('umount', [data]);
@@ -146,6 +153,16 @@ function durableCall(pid: number, file: string): 'pwrite64' | 'fdatasync' {
   const info = fd === undefined ? '' : readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'utf8');
   const flags = Number.parseInt(/^flags:\s*(\d+)/m.exec(info)?.[1] ?? '0', 8);
   return (flags & constants.O_DSYNC) !== 0 ? 'pwrite64' : 'fdatasync';
+}
+
+function failedCalls(trace: string): FailedSyncs {
+  const calls = trace.split('INJECTED').length - 1;
+  const first = /pwrite64\(\d+, "([^"]*)", \d+, (\d+)\)[^\n]*INJECTED/.exec(trace);
+  if (!first) return { calls };
+  return {
+    calls,
+    write: { offset: Number(first[2]), bytes: Buffer.from((first[1] ?? '').replaceAll('\\x', ''), 'hex') },
+  };
 }
 
 function linkOf(path: string): string {

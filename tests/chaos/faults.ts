@@ -6,7 +6,7 @@ import type { PresageProcess } from '../support/presage-process.ts';
 import { waitFor } from '../support/wait-for.ts';
 import type { DiskFaults } from './disk-faults.ts';
 import type { InfluxProxy, ProxyMode } from './influx-proxy.ts';
-import { lastSegment, loseLastCommit, postmasterPid, signalFamily, tearTail } from './processes.ts';
+import { lastSegment, leaveRest, loseLastCommit, postmasterPid, signalFamily, tearTail } from './processes.ts';
 import { answersInTime, isReady, refusesTelemetry } from './server-view.ts';
 
 export interface Surroundings {
@@ -163,19 +163,22 @@ const killWhileDiskIsFull: Fault = async (around, report) => {
 
 /**
  * The server must end by itself: it cannot know what is on the medium. A group commit whose sync failed may be gone, or
- * zeros, or there; nothing of it may have been acknowledged.
+ * there in part, or zeros, or there; nothing of it may have been acknowledged.
  */
 const eioOnFdatasync: Fault = async (around, report) => {
   const { server, disk, random } = around;
   const log = join(dataOf(server), 'log', 'telemetry');
   await disk.failSyncs(server.pid, lastSegment(log));
   const code = await server.ended(NOTICE_MS);
-  report.failedSyncs += (await disk.healSyncs()) ?? 1;
+  const { calls, write } = await disk.healSyncs();
+  report.failedSyncs += calls;
   if (code === undefined) {
     report.broken.push('fdatasync failed, and the server went on');
     await server.kill();
   }
-  report.lostBytes += await loseLastCommit(log, random);
+  report.lostBytes += write
+    ? leaveRest(lastSegment(log), write.offset, write.bytes, random)
+    : await loseLastCommit(log, random);
   await startAgain(around, report);
 };
 

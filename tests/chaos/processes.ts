@@ -61,18 +61,22 @@ export async function loseLastCommit(logDirectory: string, random: Random): Prom
   const last = listSegments(logDirectory).at(-1);
   if (!last) return 0;
   const { end, lastCommit } = await findSegmentEnd(await inspectSegment(last));
-  const roll = random();
-  if (roll < 0.2 || end === lastCommit) return 0;
   const start = SEGMENT_HEADER_BYTES + lastCommit - last.base;
-  if (roll < 0.6) truncateSync(last.path, start);
-  else overwrite(last.path, start, end - lastCommit);
-  return end - lastCommit;
+  const bytes = readFileSync(last.path).subarray(start, start + end - lastCommit);
+  truncateSync(last.path, start);
+  return leaveRest(last.path, start, bytes, random);
 }
 
-function overwrite(path: string, start: number, length: number): void {
+/** Puts into a file what a failed durable write may leave there: nothing, a part, zeros, or all. Returns the bytes lost. */
+export function leaveRest(path: string, offset: number, bytes: Buffer, random: Random): number {
+  const roll = random();
+  const part = bytes.subarray(0, Math.floor(random() * bytes.length));
+  const rest =
+    roll < 0.25 ? bytes.subarray(0, 0) : roll < 0.5 ? part : roll < 0.75 ? Buffer.alloc(bytes.length) : bytes;
   const file = openSync(path, 'r+');
-  writeSync(file, Buffer.alloc(length), 0, length, start);
+  writeSync(file, rest, 0, rest.length, offset);
   closeSync(file);
+  return rest === bytes ? 0 : bytes.length - (rest === part ? part.length : 0);
 }
 
 /** Appends part of what stands at a log's end to its last file: what a power cut leaves of a group commit. */
