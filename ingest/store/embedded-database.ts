@@ -243,6 +243,7 @@ export class EmbeddedDatabase implements WorkerOperations {
 
   async #store(messages: readonly TelemetryMessage[], position: Position): Promise<readonly RejectedSample[]> {
     const database = await this.#opened();
+    if (database.mayBeUnsynced) await this.#writeAnew(database);
     const { storable, rejected } = this.#kinds.plan(messages);
     // A batch that is stored already is only planned: its refusals are the same, in case they were lost the last time.
     if (position <= database.position) return rejected;
@@ -263,6 +264,16 @@ export class EmbeddedDatabase implements WorkerOperations {
     restrictFiles(database.path);
     this.#notify({ kind: 'stored', samples, fileBytes: fileBytes(database.path) });
     return rejected;
+  }
+
+  /** Puts what a left write-ahead log held into the file, from memory, before anybody builds on its position. */
+  async #writeAnew(database: OpenDatabase): Promise<void> {
+    try {
+      database.mayBeUnsynced = !(await checkpoint(database.writer));
+    } catch (error) {
+      this.#discard(database, error);
+      throw new AppError('STORE_UNAVAILABLE', errorText(error));
+    }
   }
 
   async #commit(database: OpenDatabase, storable: readonly StorableMessage[], position: Position): Promise<void> {
@@ -334,12 +345,14 @@ async function forgetHour(database: OpenDatabase, { model, from }: SealedHour): 
   database.samplesSinceCopy = 0;
 }
 
-/** Waits for nobody: with a reader in the way the next automatic checkpoint does it. */
-async function checkpoint(writer: DuckDBConnection): Promise<void> {
+/** Waits for nobody: with a reader in the way it is done another time. Returns whether it was. */
+async function checkpoint(writer: DuckDBConnection): Promise<boolean> {
   try {
     await writer.run('CHECKPOINT');
+    return true;
   } catch (error) {
     if (isFatal(error)) throw error;
+    return false;
   }
 }
 

@@ -23,6 +23,11 @@ export interface OpenDatabase {
   samplesSinceCopy: number;
   /** Position of the last committed batch. */
   position: number;
+  /**
+   * Whether commits were read from a write-ahead log that another opening had left. It may have died of a failed fsync:
+   * the kernel then gives up the pages, they can be read until they are evicted, and no later fsync writes them.
+   */
+  mayBeUnsynced: boolean;
 }
 
 /** @throws AppError DATA_DIR_LOCKED when another process has the file, STORE_UNAVAILABLE for anything else */
@@ -72,6 +77,7 @@ async function createFile(path: string, setup: WorkerSetup): Promise<void> {
 }
 
 async function connect(path: string, setup: WorkerSetup): Promise<OpenDatabase> {
+  const walBytes = statSync(`${path}.wal`, { throwIfNoEntry: false })?.size ?? 0;
   const instance = await DuckDBInstance.create(path, settings(setup));
   const writer = await instance.connect();
   await createCatalog(writer);
@@ -91,6 +97,7 @@ async function connect(path: string, setup: WorkerSetup): Promise<OpenDatabase> 
     latest,
     samplesSinceCopy: isCopied(position) ? 0 : Number.POSITIVE_INFINITY,
     position,
+    mayBeUnsynced: walBytes > 0,
   };
 }
 

@@ -149,10 +149,16 @@ function writeUntilFull(path: string): void {
 /** A file opened with O_DSYNC is made durable by each write, any other by fdatasync. */
 function durableCall(pid: number, file: string): 'pwrite64' | 'fdatasync' {
   const folder = `/proc/${pid}/fd`;
-  const fd = readdirSync(folder).find((name) => linkOf(join(folder, name)) === file);
-  const info = fd === undefined ? '' : readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'utf8');
-  const flags = Number.parseInt(/^flags:\s*(\d+)/m.exec(info)?.[1] ?? '0', 8);
-  return (flags & constants.O_DSYNC) !== 0 ? 'pwrite64' : 'fdatasync';
+  // Its readers have it open as well, for reading only.
+  const writesThrough = readdirSync(folder)
+    .filter((fd) => linkOf(join(folder, fd)) === file)
+    .some((fd) => (flagsOf(pid, fd) & constants.O_DSYNC) !== 0);
+  return writesThrough ? 'pwrite64' : 'fdatasync';
+}
+
+function flagsOf(pid: number, fd: string): number {
+  const info = readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'utf8');
+  return Number.parseInt(/^flags:\s*(\d+)/m.exec(info)?.[1] ?? '0', 8);
 }
 
 function failedCalls(trace: string): FailedSyncs {

@@ -173,12 +173,11 @@ const eioOnFdatasync: Fault = async (around, report) => {
   const { calls, write } = await disk.healSyncs();
   report.failedSyncs += calls;
   if (code === undefined) {
-    report.broken.push('fdatasync failed, and the server went on');
+    report.broken.push(calls > 0 ? 'a durable write failed, and the server went on' : 'nothing was written to the log');
     await server.kill();
   }
-  report.lostBytes += write
-    ? leaveRest(lastSegment(log), write.offset, write.bytes, random)
-    : await loseLastCommit(log, random);
+  if (write) report.lostBytes += leaveRest(lastSegment(log), write.offset, write.bytes, random);
+  else if (calls > 0) report.lostBytes += await loseLastCommit(log, random);
   await startAgain(around, report);
 };
 

@@ -381,6 +381,20 @@ describe('embedded store', () => {
     await store.ping();
   });
 
+  it('writes anew what a killed opening left in its write-ahead log, before anything is built on it', async () => {
+    const before = await openStore();
+    await before.write([first], 1);
+    const killed = join(folder, 'killed');
+    cpSync(directory, killed, { recursive: true });
+    directory = killed;
+    const log = join(killed, 'telemetry.duckdb.wal');
+    expect(statSync(log).size).toBeGreaterThan(0);
+    const after = await openStore();
+    await after.write([first], 1);
+    expect(statSync(log, { throwIfNoEntry: false })?.size ?? 0).toBe(0);
+    expect(await exported(after, { device: 'd' })).toEqual(storedForm([first]));
+  });
+
   it('goes on after it was handed nonsense', async () => {
     const store = await openStore();
     await store.write([first], 1);
