@@ -329,7 +329,7 @@ export const deviceSessions = pgTable(
   ],
 );
 
-/** What devices, or others in their names, were refused at the broker; one row an hour, device, reason and address. */
+/** For refusals at the broker, one row an hour, device, reason and address. In the schema already; nothing writes it yet. */
 export const securityEvents = pgTable(
   'security_events',
   {

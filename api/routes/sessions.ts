@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { ROLES, TOKEN_SCOPES } from '../../contract/http/resources.ts';
 import { AppError } from '../../contract/kernel/errors.ts';
 import { SECOND_MS } from '../../contract/kernel/time.ts';
+import { createFailedTries } from '../accounts/failed-tries.ts';
 import { type Principal, SESSION_LIFE_MS } from '../accounts/principal.ts';
 import { principalOf, requireSameOrigin, SESSION_COOKIE } from '../plugins/authentication.ts';
 import { type App, answers, type RouteContext } from './context.ts';
@@ -15,10 +16,11 @@ const me = z.object({
   scope: z.enum(TOKEN_SCOPES).optional(),
 });
 const linkBody = z.strictObject({ link: z.string().min(20).max(200) });
-/** Guesses of a link from one address. */
+/** Tries of a link from one address, good and bad. */
 const TRIES_PER_MINUTE = 10;
 
-export function registerSessions(app: App, { accounts, secureCookies }: RouteContext): void {
+export function registerSessions(app: App, { accounts, secureCookies, clock, metrics }: RouteContext): void {
+  const tries = createFailedTries();
   const cookie = () => ({ path: '/', httpOnly: true, sameSite: 'strict' as const, secure: secureCookies() });
 
   app.post(
@@ -29,8 +31,17 @@ export function registerSessions(app: App, { accounts, secureCookies }: RouteCon
     },
     async (request, reply) => {
       requireSameOrigin(request);
+      const waitMs = tries.waitMs(request.ip, clock.now());
+      if (waitMs > 0) {
+        reply.header('retry-after', Math.ceil(waitMs / SECOND_MS));
+        throw new AppError('RATE_LIMITED', 'too many links from this address were wrong');
+      }
       const opened = await accounts.openSession(request.body.link);
-      if (!opened) throw new AppError('UNAUTHENTICATED', 'the link was used before, is too old, or is not one of ours');
+      if (!opened) {
+        tries.failed(request.ip, clock.now());
+        metrics.count('presage_sign_in_failures_total', 'Sign-in links that were wrong, used or too old');
+        throw new AppError('UNAUTHENTICATED', 'the link was used before, is too old, or is not one of ours');
+      }
       reply.setCookie(SESSION_COOKIE, opened.secret, { ...cookie(), maxAge: SESSION_LIFE_MS / SECOND_MS });
       return reply.code(201).send(meOf(opened.principal));
     },

@@ -116,6 +116,21 @@ describeOnDatabases('live', clock, (database) => {
       expect((await me(busy)).status).toBe(401);
     });
 
+    it('make an address wait that guesses, and nobody else', async () => {
+      const app = await harness.api.app();
+      const good = await createOwnerLink(database(), { tenant: 'acme', user: 'owner' }, clock);
+      const from = (remoteAddress: string, link: string) =>
+        app.inject({ method: 'POST', url: '/api/v1/sessions', remoteAddress, payload: { link } });
+      for (let guess = 0; guess < 5; guess++) {
+        expect((await from('10.9.9.9', `guess-number-${guess}-of-a-link`)).statusCode).toBe(401);
+      }
+      const waits = await from('10.9.9.9', good);
+      expect([waits.statusCode, waits.headers['retry-after'], waits.json().code]).toEqual([429, '900', 'RATE_LIMITED']);
+      expect((await from('10.9.9.8', 'guess-from-another-address')).statusCode).toBe(401);
+      clock.advance(15 * 60_000);
+      expect((await from('10.9.9.9', good)).statusCode).toBe(201);
+    });
+
     it('do not open with a link that is old, or for a user who was disabled', async () => {
       const old = await createOwnerLink(database(), { tenant: 'acme', user: 'owner' }, clock);
       clock.advance(DAY_MS + 1);
