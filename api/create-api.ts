@@ -21,7 +21,7 @@ import {
 } from 'fastify-type-provider-zod';
 import type { DataQuality } from '../contract/http/resources.ts';
 import { AppError } from '../contract/kernel/errors.ts';
-import type { DeviceRef } from '../contract/kernel/ids.ts';
+import type { DeviceRef, IntegrationRef } from '../contract/kernel/ids.ts';
 import type { PresenceChange } from '../contract/ports/broker.ts';
 import type { ReplayQuarantined } from '../contract/ports/replay.ts';
 import type { Clock, Logger, Metrics, Readiness, Service } from '../contract/ports/services.ts';
@@ -43,6 +43,7 @@ import { PROBLEM_TYPE, problemOf, registerProblems, sendProblem } from './plugin
 import { registerAlerts } from './routes/alerts.ts';
 import type { App, RouteContext } from './routes/context.ts';
 import { registerDevices } from './routes/devices.ts';
+import { registerIntegrations } from './routes/integrations.ts';
 import { registerModels } from './routes/models.ts';
 import { registerOperations } from './routes/operations.ts';
 import { registerProvisioning } from './routes/provisioning.ts';
@@ -82,6 +83,8 @@ export interface ApiDeps {
     onPresence(listener: (change: PresenceChange) => void): () => void;
     /** Closes the device's connections. */
     disconnect(ref: DeviceRef): unknown;
+    /** Closes the integration's connections and forgets its sessions. */
+    disconnectIntegration(ref: IntegrationRef): unknown;
   };
   readonly readiness: () => Promise<Readonly<Record<string, Readiness>>>;
   /** Prometheus text. */
@@ -199,6 +202,7 @@ export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
       deps.broker.disconnect(ref);
     },
     receipt: deps.receipt ?? (async () => undefined),
+    cutOffIntegration: (ref) => void deps.broker.disconnectIntegration(ref),
     readiness: deps.readiness,
     renderMetrics: deps.renderMetrics,
     version: deps.version,
@@ -338,6 +342,7 @@ function registerRoutes(app: App, context: RouteContext): void {
   registerModels(app, context);
   registerDevices(app, context);
   registerProvisioning(app, context);
+  registerIntegrations(app, context);
   registerTelemetry(app, context);
   registerAlerts(app, context);
   registerTickets(app, context);

@@ -8,6 +8,7 @@ import * as demo from './commands/demo.ts';
 import * as device from './commands/device.ts';
 import * as doctor from './commands/doctor.ts';
 import * as exportCommand from './commands/export.ts';
+import * as integration from './commands/integration.ts';
 import * as keys from './commands/keys.ts';
 import * as migrate from './commands/migrate.ts';
 import * as openapi from './commands/openapi.ts';
@@ -35,6 +36,7 @@ for (const command of [
   token,
   user,
   device,
+  integration,
   exportCommand,
   quarantine,
   migrate,

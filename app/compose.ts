@@ -13,6 +13,7 @@ import { migrate } from '../api/db/migrate.ts';
 import { applySeed } from '../api/db/seed.ts';
 import { createDeviceDirectory } from '../api/devices/directory.ts';
 import { createRegistrySink } from '../api/devices/registry-sink.ts';
+import { createIntegrationDirectory } from '../api/integrations/directory.ts';
 import { createBroker } from '../broker/create-broker.ts';
 import type { BrokerOptions } from '../broker/options.ts';
 import { AppError, errorText } from '../contract/kernel/errors.ts';
@@ -111,6 +112,7 @@ export function composeSystem(config: Config, deps: ComposeDeps): System {
     const { log } = telemetryLog;
 
     const directory = createDeviceDirectory(database, { hmacKeys, clock });
+    const integrations = createIntegrationDirectory(database, { hmacKeys, clock });
     const storeWriter = createStoreWriter({ log, store, ...tools });
     const passed = (position: Position): Promise<void> => storeWriter.passed(position);
     const ingest = createIngest(
@@ -128,7 +130,7 @@ export function composeSystem(config: Config, deps: ComposeDeps): System {
     const sink = createRegistrySink(database, metrics);
     const registryWriter = await begin('registry writer', createRegistryWriter({ log, sink, ...tools }));
 
-    const broker = createBroker({ directory, deliver: ingest.deliver, ...tools }, brokerOptions(config));
+    const broker = createBroker({ directory, integrations, deliver: ingest.deliver, ...tools }, brokerOptions(config));
     const analytics = createAnalyticsHost(
       { log, findings: findingsLog.log, onDeath: deps.onFatal, ...tools },
       { databaseUrl: database.url(), logDirectory: paths.telemetryLog, prognosisModels: config.prognosisModels ?? {} },
@@ -304,7 +306,7 @@ export function describeApi(logger: Logger): Promise<object> {
     storePassed: nothing,
     live: nothing,
     dataQuality: nothing,
-    broker: { onPresence: nothing, disconnect: nothing },
+    broker: { onPresence: nothing, disconnect: nothing, disconnectIntegration: nothing },
     readiness: nothing,
     renderMetrics: nothing,
     version: VERSION,

@@ -188,6 +188,23 @@ export const devices = pgTable(
   (table) => [primaryKey({ columns: [table.tenant, table.id] }), ...policies(deviceOfOwnTickets('devices', 'id'))],
 );
 
+/** Programs of a tenant that read along over MQTT. */
+export const integrations = pgTable(
+  'integrations',
+  {
+    tenant: tenant(),
+    id: text('id').notNull(),
+    status: text('status').$type<'active' | 'blocked'>().notNull().default('active'),
+    /** As of devices. Not granted to `presage_app`. */
+    secretHash: bytes('secret_hash').notNull(),
+    /** The secret was rotated: a seed file no longer decides about it. */
+    secretChangedAt: time('secret_changed_at'),
+    createdAt: time('created_at').notNull(),
+    lastLoginAt: time('last_login_at'),
+  },
+  (table) => [primaryKey({ columns: [table.tenant, table.id] }), ...policies()],
+);
+
 /** How devices may come in by themselves; one row a tenant, none = off. */
 export const provisioning = pgTable(
   'provisioning',

@@ -1,5 +1,5 @@
 /** Applies a seed file (`PRESAGE_SEED_FILE`). Idempotent: what is in the file wins, what is not in it stays. */
-import { sql } from 'drizzle-orm';
+import { isNull, sql } from 'drizzle-orm';
 import { AppError } from '../../contract/kernel/errors.ts';
 import type { SeedFile } from '../../contract/kernel/seed.ts';
 import type { Clock } from '../../contract/ports/services.ts';
@@ -8,7 +8,7 @@ import { hashDeviceSecret, hashToken } from '../accounts/secrets.ts';
 import { parsePolicy } from '../desk/policy.ts';
 import { sealWebhookSecret } from '../notify/webhook-secrets.ts';
 import type { Database, Transaction } from './database.ts';
-import { centres, devices, tenants, tokens, users } from './schema.ts';
+import { centres, devices, integrations, tenants, tokens, users } from './schema.ts';
 
 type SeedTenant = SeedFile['tenants'][number];
 
@@ -30,6 +30,7 @@ export async function applySeed(database: Database, seed: SeedFile, keys: SeedKe
       await applyTenant(tx, tenant, keys, clock.now());
       await applyUsers(tx, tenant, clock.now());
       await applyDevices(tx, tenant, keys, clock.now());
+      await applyIntegrations(tx, tenant, keys, clock.now());
     }
   });
 }
@@ -111,6 +112,21 @@ async function applyDevices(tx: Transaction, tenant: SeedTenant, keys: SeedKeys,
           // A secret that was rotated or claimed since is the newer truth: the old one must not come back.
           secretHash: sql`CASE WHEN ${devices.secretChangedAt} IS NULL THEN excluded.secret_hash ELSE ${devices.secretHash} END`,
         },
+      });
+  }
+}
+
+async function applyIntegrations(tx: Transaction, tenant: SeedTenant, keys: SeedKeys, now: number): Promise<void> {
+  for (const { id, secret } of tenant.integrations ?? []) {
+    const secretHash = hashDeviceSecret(secret, keys.hmacKeys);
+    await tx
+      .insert(integrations)
+      .values({ tenant: tenant.id, id, secretHash, createdAt: now })
+      .onConflictDoUpdate({
+        target: [integrations.tenant, integrations.id],
+        // As with devices: a secret that was rotated since is the newer truth.
+        set: { secretHash },
+        setWhere: isNull(integrations.secretChangedAt),
       });
   }
 }

@@ -10,7 +10,7 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { type DataQuality, problem } from '../../contract/http/resources.ts';
 import { AppError } from '../../contract/kernel/errors.ts';
-import type { DeviceRef } from '../../contract/kernel/ids.ts';
+import type { DeviceRef, IntegrationRef } from '../../contract/kernel/ids.ts';
 import type { ReplayQuarantined } from '../../contract/ports/replay.ts';
 import type { Clock, Metrics, Readiness } from '../../contract/ports/services.ts';
 import type { TelemetryLookups, TelemetryReader } from '../../contract/ports/telemetry-store.ts';
@@ -44,6 +44,8 @@ export interface RouteContext {
   readonly receipt: TelemetryLookups['receipt'];
   /** Forgets a device's credentials and closes its connections. */
   readonly cutOff: (ref: DeviceRef) => void;
+  /** Closes an integration's connections and forgets its sessions. */
+  readonly cutOffIntegration: (ref: IntegrationRef) => void;
   readonly hmacKeys: KeyRing;
   readonly readiness: () => Promise<Readonly<Record<string, Readiness>>>;
   readonly renderMetrics: () => Promise<string>;

@@ -10,6 +10,7 @@ import { type IntegrationRef, userNameOf } from '../../contract/kernel/ids.ts';
 import type { IntegrationDirectory } from '../../contract/ports/broker.ts';
 import type { Metrics } from '../../contract/ports/services.ts';
 import { asAppError } from '../aedes-errors.ts';
+import { type Bucket, newBucket, tryBook } from '../bucket.ts';
 import type { Connection } from '../connection.ts';
 import type { DoorLog } from '../door-log.ts';
 import type { PacketParser } from '../guard-parser.ts';
@@ -80,6 +81,8 @@ export function createIntegrations(
   const spaces = new Map<string, TenantSpace>();
   /** by user name and client id */
   const clients = new Map<string, Client>();
+  /** by user name; only of those whose secret was right once */
+  const logins = new Map<string, Bucket>();
   const memory: SharedMemory = { usedBytes: 0, maxBytes: limits.maxQueuedBytesInAll };
   let timer: NodeJS.Timeout | undefined;
   let stopping = false;
@@ -121,6 +124,13 @@ export function createIntegrations(
     const now = performance.now();
     for (const client of clients.values()) if (!client.connection && client.expiresAt <= now) forget(client);
     report();
+  }
+
+  /** Only who has the secret is counted, as with devices. */
+  function mayLogIn(user: string): boolean {
+    const bucket = logins.get(user) ?? newBucket();
+    logins.set(user, bucket);
+    return tryBook(bucket, limits.loginPace, performance.now());
   }
 
   /** Why there is no room for one more session. */
@@ -173,6 +183,7 @@ export function createIntegrations(
     try {
       const admitted = directory && !stopping && (await directory.admits(verdict.ref, verdict.secret));
       if (!admitted) return refuse('MQTT_CREDENTIALS', 'badCredentials', 'unknown, blocked, or the secret is wrong');
+      if (!mayLogIn(userNameOf(verdict.ref))) return refuse('MQTT_RATE', 'unavailable', 'too many logins');
     } catch (error) {
       return refuse(asAppError(error).code, 'unavailable', `the directory failed: ${errorText(error)}`);
     }

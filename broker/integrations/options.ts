@@ -26,6 +26,8 @@ export interface IntegrationOptions {
   readonly maxRetainedBytesPerTenant: number;
   /** Publishes of one connection; beyond that it is read only at this pace. */
   readonly pace: Pace;
+  /** Logins of one integration with the right secret. */
+  readonly loginPace: Pace;
   /** A socket that takes nothing for that long is closed. */
   readonly drainTimeoutMs: number;
   readonly maxWillBytes: number;
@@ -45,6 +47,7 @@ export const DEFAULT_INTEGRATION_OPTIONS: IntegrationOptions = {
   maxRetainedPerTenant: 1_000,
   maxRetainedBytesPerTenant: 4 * 1024 * 1024,
   pace: { perSecond: 50, burst: 250 },
+  loginPace: { perSecond: 1, burst: 60 },
   drainTimeoutMs: 3_000,
   maxWillBytes: 4 * 1024,
 };

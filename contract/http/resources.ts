@@ -1,6 +1,6 @@
 /** Resources of HTTP API v1: what api serves and what its clients (console, simulator, tests) read. Times are epoch ms. */
 import { z } from 'zod';
-import { deviceId, signalName, tenantId } from '../kernel/ids.ts';
+import { deviceId, integrationId, signalName, tenantId } from '../kernel/ids.ts';
 import { evidence, prediction, severity } from '../ports/findings.ts';
 
 /** RFC 9457 problem. `errors` names each broken field. */
@@ -138,6 +138,23 @@ export const deviceCreated = device.extend({
   mqtt: z.object({ clientId: z.string(), username: z.string(), password: z.string() }),
 });
 export type DeviceCreated = z.infer<typeof deviceCreated>;
+
+/** A program of the tenant that reads along over MQTT: docs/broker.md, "Integrations". */
+export const integration = z.object({
+  id: integrationId,
+  status: z.enum(['active', 'blocked']),
+  createdAt: z.number(),
+  lastLoginAt: z.number().optional(),
+});
+export type Integration = z.infer<typeof integration>;
+
+export const integrationCreate = z.strictObject({ id: integrationId });
+
+/** Answer to a creation and to a rotation: the only time the password is shown. */
+export const integrationCreated = integration.extend({
+  mqtt: z.object({ username: z.string(), password: z.string() }),
+});
+export type IntegrationCreated = z.infer<typeof integrationCreated>;
 
 export const PROVISIONING_MODES = ['off', 'pre_registered', 'create_on_connect'] as const;
 export type ProvisioningMode = (typeof PROVISIONING_MODES)[number];

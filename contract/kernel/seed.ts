@@ -1,6 +1,6 @@
 /** The seed file (`PRESAGE_SEED_FILE`): what tests and demos start with. Applied idempotently. */
 import { z } from 'zod';
-import { deviceId, tenantId } from './ids.ts';
+import { deviceId, integrationId, tenantId } from './ids.ts';
 
 export const seedFile = z.strictObject({
   tenants: z.array(
@@ -39,6 +39,11 @@ export const seedFile = z.strictObject({
           }),
         )
         .default([]),
+      /** Programs that read along over MQTT. */
+      integrations: z
+        .array(z.strictObject({ id: integrationId, secret: z.string().min(22).max(200) }))
+        .max(100)
+        .optional(),
       /** Overrides of the ticket policy; see api/desk/policy.ts. */
       policy: z.record(z.string(), z.unknown()).optional(),
     }),

@@ -2,9 +2,10 @@
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { integrationCreated } from '../../contract/http/resources.ts';
 import { topicOf } from '../../contract/wire/topics.ts';
 import { connectPacket } from '../support/broker-harness.ts';
-import { connectClient } from '../support/mqtt-client.ts';
+import { connectClient, integrationConnect } from '../support/mqtt-client.ts';
 import { type PresageProcess, startPresage } from '../support/presage-process.ts';
 import { waitFor } from '../support/wait-for.ts';
 
@@ -30,6 +31,7 @@ beforeAll(async () => {
               model: 'refrigerator',
               secret: secretOf(device),
             })),
+            integrations: [{ id: 'erp', secret: secretOf('erp') }],
           },
         ],
       },
@@ -65,6 +67,51 @@ describe('a device that is blocked', () => {
 
   it('could not have come in with the secret of its neighbour either', async () => {
     expect((await logIn(thief, secretOf('fridge-2'))).connack).toMatchObject({ returnCode: 4 });
+  });
+});
+
+describe('an integration', () => {
+  const ask = async (method: string, path: string, body?: object) => {
+    const headers = { authorization: `Bearer ${TOKEN}`, ...(body && { 'content-type': 'application/json' }) };
+    const init = { method, headers, ...(body && { body: JSON.stringify(body) }) };
+    const answer = await fetch(`${server.api}/api/v1/integrations${path}`, init);
+    return { status: answer.status, body: (await answer.json()) as unknown };
+  };
+  const open = (name: string, secret: string) =>
+    connectClient(
+      Number(new URL(server.broker).port),
+      integrationConnect({ tenant: 'acme', integration: name }, { password: Buffer.from(secret), clean: false }),
+    );
+
+  it('is registered by the API, reads along, and is cut off within five seconds of being blocked', async () => {
+    const made = await ask('POST', '', { id: 'data-lake' });
+    expect(made.status).toBe(201);
+    const { mqtt } = integrationCreated.parse(made.body);
+    expect(mqtt.username).toBe('acme/data-lake');
+    const reader = await open('data-lake', mqtt.password);
+    expect(await reader.subscribe(['presage/v1/acme/+/telemetry', 1], ['presage/v1/#', 1])).toEqual([1, 128]);
+    const honest = await logIn(neighbour);
+    await honest.publish(topicOf(neighbour, 'telemetry'), telemetryOf(10), 1);
+    await waitFor('the message', () => reader.messages.length > 0);
+    expect(reader.messages).toMatchObject([{ topic: topicOf(neighbour, 'telemetry') }]);
+    const since = performance.now();
+    expect((await ask('POST', '/data-lake/block')).body).toMatchObject({ id: 'data-lake', status: 'blocked' });
+    await reader.closed();
+    expect(performance.now() - since).toBeLessThan(5_000);
+    expect((await open('data-lake', mqtt.password)).connack).toMatchObject({ returnCode: 4 });
+    expect(honest.isClosed()).toBe(false);
+  });
+
+  it('of the seed comes in with the secret of the seed, until it is rotated', async () => {
+    expect((await open('erp', secretOf('erp'))).connack).toMatchObject({ returnCode: 0, sessionPresent: false });
+    const { mqtt } = integrationCreated.parse((await ask('POST', '/erp/rotate')).body);
+    expect((await open('erp', secretOf('erp'))).connack).toMatchObject({ returnCode: 4 });
+    expect((await open('erp', mqtt.password)).connack).toMatchObject({ returnCode: 0, sessionPresent: false });
+    expect((await ask('GET', '')).body).toMatchObject({
+      items: [{ id: 'data-lake' }, { id: 'erp', status: 'active' }],
+    });
+    expect((await ask('POST', '', { id: 'erp' })).status).toBe(409);
+    expect((await ask('POST', '/nobody/block')).status).toBe(404);
   });
 });
 

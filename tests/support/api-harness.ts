@@ -244,6 +244,7 @@ export async function startHarness(
           return () => presence.delete(listener);
         },
         disconnect: (ref) => disconnected.push(ref),
+        disconnectIntegration: () => 0,
       },
       readiness: async () => harness.readiness,
       renderMetrics: async () => '# HELP presage_up 1\n',

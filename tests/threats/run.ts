@@ -86,7 +86,7 @@ function checkBaseline(copy: string, mutations: readonly Mutation[]): boolean {
 }
 
 function main(): number {
-  setPriority(constants.priority.PRIORITY_LOW);
+  setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
   const [only] = process.argv.slice(2);
   const chosen = MUTATIONS.filter(({ threat, file }) => only === undefined || String(threat) === only || file === only);
   const copy = copyTree();
