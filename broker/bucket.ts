@@ -15,6 +15,9 @@ export interface Bucket {
   fullAt: number;
 }
 
+/** Sums of fractional times are off by less; without this a full bucket of one now and then refused that one. */
+const ROUNDING_MS = 0.001;
+
 export function newBucket(): Bucket {
   return { fullAt: Number.NEGATIVE_INFINITY };
 }
@@ -23,7 +26,8 @@ export function newBucket(): Bucket {
 export function book(bucket: Bucket, pace: Pace, now: number, cost = 1): number {
   const intervalMs = 1_000 / pace.perSecond;
   bucket.fullAt = Math.max(bucket.fullAt, now) + cost * intervalMs;
-  return Math.max(0, bucket.fullAt - now - pace.burst * intervalMs);
+  const waitMs = bucket.fullAt - now - pace.burst * intervalMs;
+  return waitMs > ROUNDING_MS ? waitMs : 0;
 }
 
 /** Books only what is covered now. */
