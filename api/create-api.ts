@@ -26,7 +26,7 @@ import type { PresenceChange } from '../contract/ports/broker.ts';
 import type { ReplayQuarantined } from '../contract/ports/replay.ts';
 import type { Clock, Logger, Metrics, Readiness, Service } from '../contract/ports/services.ts';
 import type { Position } from '../contract/ports/telemetry-log.ts';
-import type { TelemetryLookups, TelemetryReader } from '../contract/ports/telemetry-store.ts';
+import type { ApiReader, TelemetryLookups } from '../contract/ports/telemetry-store.ts';
 import type { TelemetryMessage } from '../contract/wire/sample.ts';
 import type { KeyRing } from './accounts/key-ring.ts';
 import { createAccounts } from './accounts/principal.ts';
@@ -67,7 +67,7 @@ export interface ApiDeps {
   readonly hmacKeys: KeyRing;
   /** Under which webhook secrets lie in the database. */
   readonly webhookKeys: KeyRing;
-  readonly reader: TelemetryReader;
+  readonly reader: ApiReader;
   readonly findings: FindingsLog;
   /** Resolves when the telemetry store has everything up to the position. */
   readonly storePassed: (position: Position) => Promise<void>;

@@ -286,7 +286,7 @@ export function describeApi(logger: Logger): Promise<object> {
     throw new AppError('NOT_READY', 'the API is only described');
   };
   const database = openDatabase({ url: 'postgresql://nobody@localhost/nothing' }, tools);
-  const reader = { series: nothing, latest: nothing, export: nothing, hasMessage: nothing };
+  const reader = { series: nothing, latest: nothing, export: nothing, hasMessage: nothing, aggregateModel: nothing };
   const log = {
     read: nothing,
     end: nothing,

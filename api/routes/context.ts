@@ -13,7 +13,7 @@ import { AppError } from '../../contract/kernel/errors.ts';
 import type { DeviceRef, IntegrationRef } from '../../contract/kernel/ids.ts';
 import type { ReplayQuarantined } from '../../contract/ports/replay.ts';
 import type { Clock, Metrics, Readiness } from '../../contract/ports/services.ts';
-import type { TelemetryLookups, TelemetryReader } from '../../contract/ports/telemetry-store.ts';
+import type { ApiReader, TelemetryLookups } from '../../contract/ports/telemetry-store.ts';
 import type { KeyRing } from '../accounts/key-ring.ts';
 import type { Accounts } from '../accounts/principal.ts';
 import type { Database } from '../db/database.ts';
@@ -31,7 +31,7 @@ export type App = FastifyInstance<
 export interface RouteContext {
   readonly database: Database;
   readonly accounts: Accounts;
-  readonly reader: TelemetryReader;
+  readonly reader: ApiReader;
   readonly hub: StreamHub;
   readonly clock: Clock;
   readonly metrics: Metrics;

@@ -3,10 +3,17 @@ import { once } from 'node:events';
 import { Readable } from 'node:stream';
 import { z } from 'zod';
 import { signalsOf } from '../../contract/devices/catalogue.ts';
-import { type ExportedSample, exportedSample, telemetryQuery, telemetrySeries } from '../../contract/http/resources.ts';
+import {
+  type ExportedSample,
+  exportedSample,
+  modelAggregate,
+  modelAggregateQuery,
+  telemetryQuery,
+  telemetrySeries,
+} from '../../contract/http/resources.ts';
 import { AppError } from '../../contract/kernel/errors.ts';
 import { deviceId } from '../../contract/kernel/ids.ts';
-import { DAY_MS } from '../../contract/kernel/time.ts';
+import { DAY_MS, HOUR_MS, MINUTE_MS } from '../../contract/kernel/time.ts';
 import type { StoredSample } from '../../contract/ports/telemetry-store.ts';
 import type { Principal } from '../accounts/principal.ts';
 import type { Database } from '../db/database.ts';
@@ -17,6 +24,7 @@ import { invalidField } from '../plugins/problems.ts';
 import { type App, answers, type RouteContext } from './context.ts';
 
 const byId = z.object({ id: deviceId });
+const byModel = z.object({ model: z.string().min(1).max(64) });
 const MAX_RAW_RANGE_MS = 31 * DAY_MS;
 const MAX_EXPORTS_PER_TENANT = 5;
 /** Lines are sent in pieces of about this size. */
@@ -104,6 +112,34 @@ export function registerTelemetry(app: App, context: RouteContext): void {
             value,
           })),
       };
+    },
+  );
+
+  app.get(
+    '/api/v1/models/:model/aggregate',
+    {
+      schema: {
+        tags: ['telemetry'],
+        description:
+          'A number signal across all devices of the model, at most 1,500 buckets of a minute or an hour. Not for users of one centre: they do not see all devices.',
+        params: byModel,
+        querystring: modelAggregateQuery,
+        response: answers({ 200: modelAggregate }),
+      },
+    },
+    async (request) => {
+      const principal = principalOf(request);
+      if (principal.centre !== undefined) throw new AppError('FORBIDDEN', 'users of one centre do not see the fleet');
+      const { model } = request.params;
+      const { signal, bucket } = request.query;
+      const from = Date.parse(request.query.from);
+      const to = Date.parse(request.query.to);
+      if (from >= to) throw invalidField('query.to', 'must be later than from');
+      const bucketMs = bucket === '1m' ? MINUTE_MS : HOUR_MS;
+      const { tenant } = principal;
+      const buckets = await reader.aggregateModel({ tenant, model, signal, from, to, bucketMs });
+      const unit = signalsOf(model).get(signal)?.unit ?? '';
+      return { model, signal, unit, bucketMs, buckets: buckets.map((one) => ({ ...one })) };
     },
   );
 

@@ -254,6 +254,34 @@ export const telemetrySeries = z.object({
   ),
 });
 
+export const modelAggregateQuery = z.strictObject({
+  signal: signalName,
+  /** ISO 8601 UTC, inclusive; widened to whole buckets. */
+  from: z.iso.datetime({ offset: true }),
+  /** Exclusive; widened to whole buckets. */
+  to: z.iso.datetime({ offset: true }),
+  bucket: z.enum(['1m', '1h']).default('1h'),
+});
+
+export const modelAggregate = z.object({
+  model: z.string(),
+  signal: z.string(),
+  unit: z.string(),
+  bucketMs: z.number(),
+  buckets: z.array(
+    z.object({
+      from: z.number(),
+      /** Devices with values; each counts once, with its mean. */
+      devices: z.number(),
+      /** Samples behind it. */
+      count: z.number(),
+      p50: z.number(),
+      p95: z.number(),
+      mean: z.number(),
+    }),
+  ),
+});
+
 export const alert = z.object({
   id: z.string(),
   device: deviceId,

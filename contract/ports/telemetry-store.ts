@@ -167,6 +167,9 @@ export interface MessageReceipt {
   readonly samples: number;
 }
 
+/** What the HTTP API asks of a store. */
+export type ApiReader = TelemetryReader & Pick<TelemetryAggregates, 'aggregateModel'>;
+
 export interface TelemetryLookups {
   /** `undefined` when no sample of the message is stored, or retention deleted them. */
   receipt(identity: MessageIdentity & { model: string }): Promise<MessageReceipt | undefined>;

@@ -293,6 +293,36 @@ describeOnDatabases('the API', clock, (database) => {
       expect((long.body as Problem).code).toBe('STORE_QUERY_INVALID');
     });
 
+    it('is compared across a model for those who see all devices', async () => {
+      const url = `/api/v1/models/refrigerator/aggregate?signal=compressorVibrationMmPerS&${range}`;
+      const { status, body } = await get(viewer, url);
+      expect([status, body]).toEqual([
+        200,
+        {
+          model: 'refrigerator',
+          signal: 'compressorVibrationMmPerS',
+          unit: 'mm/s',
+          bucketMs: 3_600_000,
+          buckets: [expect.objectContaining({ devices: 1, count: 50 })],
+        },
+      ]);
+      expect((await get(foreigner, url)).body).toMatchObject({ buckets: [] });
+      expect((await get(viewer, `${url}&bucket=1m`)).body).toMatchObject({ bucketMs: 60_000 });
+      for (const as of [northAgent, southManager]) expect((await get(as, url)).status).toBe(403);
+      expect((await get(undefined, url)).status).toBe(401);
+      for (const [question, path] of [
+        [`signal=mode;drop&${range}`, 'query.signal'],
+        [range, 'query.signal'],
+        [`signal=mode&${range}&bucket=5s`, 'query.bucket'],
+        ['signal=mode&from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z', 'query.to'],
+        [`signal=mode&${range}&tenant=globex`, 'query'],
+      ]) {
+        const answer = await get(admin, `/api/v1/models/refrigerator/aggregate?${question}`);
+        expect([question, answer.status]).toEqual([question, 400]);
+        expect(problem.parse(answer.body).errors?.map((error) => error.path)).toContain(path);
+      }
+    });
+
     it('tells the latest values', async () => {
       const { body } = await get(viewer, '/api/v1/devices/fridge-1/latest');
       expect((body as { values: unknown[] }).values).toContainEqual({

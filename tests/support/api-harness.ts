@@ -12,7 +12,7 @@ import type { DeviceDirectory, PresenceChange } from '../../contract/ports/broke
 import type { AlertFinding, Finding, Prediction, RemainingLife } from '../../contract/ports/findings.ts';
 import type { Clock, Readiness } from '../../contract/ports/services.ts';
 import type { LoggedEntry, Position } from '../../contract/ports/telemetry-log.ts';
-import type { StoredSample, TelemetryReader } from '../../contract/ports/telemetry-store.ts';
+import type { ApiReader, StoredSample } from '../../contract/ports/telemetry-store.ts';
 import type { SignalValue } from '../../contract/wire/payloads.ts';
 import type { TelemetryMessage } from '../../contract/wire/sample.ts';
 import { noMetrics, silentLogger } from './fake-services.ts';
@@ -99,7 +99,7 @@ export function memoryFindings(): FindingsLog & { add(...findings: Finding[]): v
 }
 
 /** A telemetry store in memory. */
-export function memoryTelemetry(samples: StoredSample[] = []): TelemetryReader & { samples: StoredSample[] } {
+export function memoryTelemetry(samples: StoredSample[] = []): ApiReader & { samples: StoredSample[] } {
   const of = (ref: DeviceRef) => samples.filter((one) => one.tenant === ref.tenant && one.device === ref.device);
   return {
     samples,
@@ -125,6 +125,15 @@ export function memoryTelemetry(samples: StoredSample[] = []): TelemetryReader &
       for (const one of of(ref)) if (one.observedAt >= from && one.observedAt < to) yield one;
     },
     hasMessage: async () => false,
+    async aggregateModel({ tenant, signal, from, to, bucketMs }) {
+      const start = Math.floor(from / bucketMs) * bucketMs;
+      const values = samples
+        .filter((one) => one.tenant === tenant && one.observedAt >= start && one.observedAt < to)
+        .flatMap((one) => (typeof one.signals[signal] === 'number' ? [one.signals[signal]] : []));
+      if (values.length === 0) return [];
+      const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+      return [{ from: start, devices: 1, count: values.length, p50: mean, p95: mean, mean }];
+    },
   };
 }
 
