@@ -5,12 +5,9 @@
  * again lands on itself.
  */
 import { escape as escapeLine } from '@influxdata/influxdb-client';
-import { fnv1a, type MessageIdentity } from '../../contract/kernel/ids.ts';
 import { MAX_SAMPLES_PER_MESSAGE, type SignalValue } from '../../contract/wire/payloads.ts';
 import type { Sample, TelemetryMessage } from '../../contract/wire/sample.ts';
-
-/** Messages of one boot that one millisecond can tell apart: 1,000,000 ns / 500 samples. */
-const MESSAGE_SLOTS = 1_000_000 / MAX_SAMPLES_PER_MESSAGE;
+import { type MovedSlots, preferredSlot } from './influx-slots.ts';
 
 /** Names that InfluxDB or this schema takes for itself. */
 const RESERVED: ReadonlySet<string> = new Set([
@@ -49,25 +46,29 @@ export function measurementOf(model: string): string {
   );
 }
 
-/** Nanoseconds since the epoch: the device's millisecond and, below it, the sample's place among its neighbours. */
-export function timestampNs({ boot, seq }: MessageIdentity, { index, observedAt }: Sample): string {
-  const slot = ((seq % MESSAGE_SLOTS) + (fnv1a(boot) % MESSAGE_SLOTS)) % MESSAGE_SLOTS;
+/** Nanoseconds since the epoch: the device's millisecond and, below it, the message's slot and the sample's index. */
+export function timestampNs(slot: number, { index, observedAt }: Pick<Sample, 'index' | 'observedAt'>): string {
   const belowMs = slot * MAX_SAMPLES_PER_MESSAGE + index;
   return `${Math.floor(observedAt)}${String(belowMs).padStart(6, '0')}`;
 }
 
-/** One line a sample. What goes in has been checked by `SignalKinds.plan`. */
-export function linesOf(message: TelemetryMessage, samples: readonly Sample[]): string[] {
+/**
+ * One line a sample. What goes in has been checked by `SignalKinds.plan`.
+ * @param moved slots that are not the message's preferred one; each must be a slot
+ */
+export function linesOf(message: TelemetryMessage, samples: readonly Sample[], moved?: MovedSlots): string[] {
   const { identity, receivedAt, backfill } = message;
   const series = `${escapeLine.measurement(measurementOf(message.model))},device=${escapeLine.tag(identity.device)},tenant=${escapeLine.tag(identity.tenant)}`;
   const common = `boot=${escapeLine.quoted(identity.boot)},seq=${identity.seq}i,received_at=${receivedAt},backfill=${backfill}`;
+  const preferred = preferredSlot(identity);
   return samples.map((sample) => {
+    const slot = moved?.get(Math.floor(sample.observedAt)) ?? preferred;
     let fields = `${common},idx=${sample.index}i`;
     if (!Number.isInteger(sample.observedAt)) fields += `,observed_at=${sample.observedAt}`;
     for (const signal in sample.signals) {
       fields += `,${fieldOf(signal)}=${fieldValue(sample.signals[signal] as SignalValue)}`;
     }
-    return `${series} ${fields} ${timestampNs(identity, sample)}`;
+    return `${series} ${fields} ${timestampNs(slot, sample)}`;
   });
 }
 

@@ -16,6 +16,7 @@ import { BucketExtremes, bucketsFor, Changes, type Point } from './down-sample.t
 import { type InfluxConnection, type InfluxRows, quotedName } from './influx-connection.ts';
 import { fieldOf, measurementOf, signalOf } from './influx-lines.ts';
 import { readSealedExtremes, rolledOf, sealedFields } from './influx-seal.ts';
+import { type SlotReader, slotAt, type TakenSlot } from './influx-slots.ts';
 import { compareText, LatestOfDevice } from './latest-values.ts';
 import { checkRange, isStorableRef, MAX_RAW_ROWS, tooManyRows } from './queries.ts';
 import { LAST_STORABLE_MS, type ValueKind } from './signal-kinds.ts';
@@ -132,6 +133,32 @@ export async function readHighestSequence(
     `SELECT max("seq") ${fromDevice({ ...ref, model })} AND "boot" = ${text(boot)}`,
   ]);
   return rows && Number(rows.values[0]?.[1]);
+}
+
+/** What the server holds, for `SlotKeeper`. */
+export function slotReader(connection: InfluxConnection, pageRows: number): SlotReader {
+  return {
+    async taken(series, fromMs, lastMs) {
+      const taken: TakenSlot[] = [];
+      for await (const rows of pages(
+        connection,
+        '"boot", "seq"',
+        { ...series, from: fromMs, to: lastMs + 1 },
+        pageRows,
+      )) {
+        for (const row of rows.values) {
+          const identity = { boot: String(row[1]), seq: Number(row[2]) };
+          taken.push({ ...identity, ms: millisecondOf(row), slot: slotAt(Number(row[0]), identity) });
+        }
+      }
+      return taken;
+    },
+    async firstBehind(series, ms) {
+      const sql = `SELECT first("seq") ${fromDevice(series)} AND time >= ${nanoseconds(ms + 1)}`;
+      const [rows] = await connection.query([sql]);
+      return rows && millisecondOf(rows.values[0]);
+    },
+  };
 }
 
 /** `FROM … WHERE …` of one device. The reference has been checked; quoting is the second net. */

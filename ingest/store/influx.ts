@@ -17,8 +17,10 @@ import {
   readReceipt,
   readSamples,
   readSeries,
+  slotReader,
 } from './influx-read.ts';
 import { finishSeals, sealOldestHour } from './influx-seal.ts';
+import { type MovedSlots, SlotKeeper } from './influx-slots.ts';
 import { checkLatestPage, checkSeries, wholeBuckets } from './queries.ts';
 import { SealGate } from './seal-gate.ts';
 import { rejectedSample, SignalKinds, type StorableMessage } from './signal-kinds.ts';
@@ -53,6 +55,7 @@ export function createInfluxStore(deps: InfluxStoreDeps, options: InfluxStoreOpt
   const limits: InfluxLimits = { ...DEFAULT_INFLUX_LIMITS, ...options };
   const connection = new InfluxConnection(target, limits, logger);
   const kinds = new SignalKinds();
+  const slots = new SlotKeeper(slotReader(connection, limits.pageRows));
   /** Writes follow each other: the client's buffer belongs to one of them. */
   let lastWrite: Promise<unknown> = Promise.resolve();
   const gate = new SealGate();
@@ -85,12 +88,17 @@ export function createInfluxStore(deps: InfluxStoreDeps, options: InfluxStoreOpt
       await finishOldSeals();
       await loadKinds(connection, kinds, messages);
       const { storable, rejected } = kinds.plan(messages);
-      const refused = await writeAll(connection, requestsOf(storable, limits), limits.parallelRequests);
+      const moved = await slots.place(storable);
+      const crowded = [...moved].flatMap(([message, places]) => withoutSlot(storable, message, places));
+      const requests = requestsOf(storable, moved, limits);
+      const refused = await writeAll(connection, requests, limits.parallelRequests);
       const samples = storable.reduce((sum, message) => sum + message.samples.length, 0);
-      metrics.count('presage_store_samples_total', 'Samples stored', { engine: 'influx' }, samples - refused.length);
-      return [...rejected, ...refused];
+      const stored = samples - refused.length - crowded.length;
+      metrics.count('presage_store_samples_total', 'Samples stored', { engine: 'influx' }, stored);
+      return [...rejected, ...crowded, ...refused];
     } catch (error) {
       kinds.clear();
+      slots.clear();
       throw asUnavailable(error);
     }
   }
@@ -133,12 +141,33 @@ async function loadKinds(
   }
 }
 
+type Moved = ReadonlyMap<TelemetryMessage, MovedSlots>;
+
+/** Samples of a message for which their millisecond has no slot left. */
+function withoutSlot(
+  storable: readonly StorableMessage[],
+  message: TelemetryMessage,
+  places: MovedSlots,
+): RejectedSample[] {
+  if (![...places.values()].includes(undefined)) return [];
+  const samples = storable.find((one) => one.message === message)?.samples ?? [];
+  return samples
+    .filter(({ observedAt }) => isCrowded(places, Math.floor(observedAt)))
+    .map((sample) => rejectedSample(message, sample, 'too many messages of this device have the same millisecond'));
+}
+
 /** Lines in portions that one request may hold, made when they are asked for. */
-function* requestsOf(storable: readonly StorableMessage[], limits: InfluxLimits): Generator<readonly Line[]> {
+function* requestsOf(
+  storable: readonly StorableMessage[],
+  moved: Moved,
+  limits: InfluxLimits,
+): Generator<readonly Line[]> {
   let lines: Line[] = [];
   let bytes = 0;
-  for (const { message, samples } of storable) {
-    for (const [i, text] of linesOf(message, samples).entries()) {
+  for (const { message, samples: all } of storable) {
+    const places = moved.get(message);
+    const samples = places ? all.filter(({ observedAt }) => !isCrowded(places, Math.floor(observedAt))) : all;
+    for (const [i, text] of linesOf(message, samples, places).entries()) {
       const lineBytes = Buffer.byteLength(text) + 1;
       if (lines.length >= limits.maxLines || (lines.length > 0 && bytes + lineBytes > limits.maxBytes)) {
         yield lines;
@@ -150,6 +179,10 @@ function* requestsOf(storable: readonly StorableMessage[], limits: InfluxLimits)
     }
   }
   if (lines.length > 0) yield lines;
+}
+
+function isCrowded(places: MovedSlots, ms: number): boolean {
+  return places.has(ms) && places.get(ms) === undefined;
 }
 
 /** Sends the requests, a few at once: the server stores one while the next is made. Ends when all have ended. */

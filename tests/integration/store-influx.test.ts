@@ -12,6 +12,7 @@ import {
   exported,
   message,
   recordingMetrics,
+  sameSlotBoots,
   silentLogger,
   storedForm,
 } from '../support/store-samples.ts';
@@ -115,6 +116,18 @@ describe.skipIf(!influxd)('on a real server', () => {
       expect(rejected[0]?.reason).toMatch(/field type conflict.*humidity.*already exists as type string/);
       const kept = batch.filter(({ identity }) => identity.seq !== 57);
       expect(await exported(store, { device: 'e' })).toEqual(storedForm(kept));
+    });
+
+    it('finds messages of colliding boots where they are after a restart of the writer', async () => {
+      const sent = sameSlotBoots(4).map((boot, i) =>
+        message({ device: 'd', boot, seq: 1, samples: [[BASE_TIME_MS, { compressorCurrentA: i }]] }),
+      );
+      await open({ bucket: 'slots' }).write(sent.slice(0, 3), 1);
+      const again = open({ bucket: 'slots' });
+      await again.write(sent.slice(2), 2);
+      await again.write([...sent].reverse(), 3);
+      await open({ bucket: 'slots' }).write([...sent].reverse(), 4);
+      expect(await exported(again, { device: 'd' })).toEqual(storedForm(sent));
     });
 
     it('creates no series, measurement or field from hostile texts', async () => {

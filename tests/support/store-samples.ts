@@ -3,6 +3,7 @@ import type { Logger, Metrics } from '../../contract/ports/services.ts';
 import type { RangeQuery, StoredSample, TelemetryStore } from '../../contract/ports/telemetry-store.ts';
 import type { Signals } from '../../contract/wire/payloads.ts';
 import type { TelemetryMessage } from '../../contract/wire/sample.ts';
+import { preferredSlot } from '../../ingest/store/influx-slots.ts';
 
 /** 2026-10-01T00:00:00Z: a round time in the past. */
 export const BASE_TIME_MS = 1_790_812_800_000;
@@ -47,6 +48,17 @@ export async function exported(
   const found: StoredSample[] = [];
   const range = { tenant: 'acme', model: 'refrigerator', from: 0, to: BASE_TIME_MS * 2, ...query };
   for await (const sample of store.export(range)) found.push(sample);
+  return found;
+}
+
+/** Boot ids that InfluxDB's nanoseconds alone could not tell apart. */
+export function sameSlotBoots(count: number): string[] {
+  const wanted = preferredSlot({ boot: 'boot1', seq: 0 });
+  const found = ['boot1'];
+  for (let i = 0; found.length < count; i++) {
+    const boot = `b${i}`;
+    if (preferredSlot({ boot, seq: 0 }) === wanted) found.push(boot);
+  }
   return found;
 }
 

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { SignalValue } from '../../contract/wire/payloads.ts';
 import { fieldOf, linesOf, measurementOf, signalOf, timestampNs } from '../../ingest/store/influx-lines.ts';
+import { preferredSlot } from '../../ingest/store/influx-slots.ts';
 import { BASE_TIME_MS, message } from '../support/store-samples.ts';
 
 interface ParsedLine {
@@ -124,7 +125,10 @@ describe('InfluxDB lines', () => {
     const times = new Set<string>();
     for (let seq = 0; seq < 2_000; seq++) {
       for (const index of [0, 1, 498, 499]) {
-        const time = timestampNs({ ...identity, seq }, { index, observedAt: BASE_TIME_MS + 0.75, signals: {} });
+        const time = timestampNs(preferredSlot({ ...identity, seq }), {
+          index,
+          observedAt: BASE_TIME_MS + 0.75,
+        });
         expect(time.slice(0, -6)).toBe(String(BASE_TIME_MS));
         expect(time.length).toBe(19);
         times.add(time);
