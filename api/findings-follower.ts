@@ -153,7 +153,12 @@ export function createFindingsFollower(deps: FollowerDeps, options: FollowerOpti
 /** Where to go on. A log that ends before the stored position is a new one: everything in it is news. */
 async function resumePosition(deps: FollowerDeps): Promise<Position> {
   const stored = await deps.database.withSystem((tx) => readPosition(tx, DESK_CONSUMER));
-  if (stored <= deps.findings.end()) return Math.max(stored, deps.findings.start());
+  if (stored <= deps.findings.end()) {
+    const position = Math.max(stored, deps.findings.start());
+    // Between the two commits a kill or a backup may have come: the log would keep these entries until the next finding.
+    if (position > deps.findings.committed(DESK_CONSUMER)) await deps.findings.commit(DESK_CONSUMER, position);
+    return position;
+  }
   deps.logger.warn({ stored, end: deps.findings.end() }, 'the findings log is a new one; reading it from its start');
   return deps.findings.start();
 }

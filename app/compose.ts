@@ -27,9 +27,11 @@ import { createRegistryWriter } from '../ingest/registry-writer.ts';
 import { createRetentionJob } from '../ingest/store/retention.ts';
 import { createStoreWriter } from '../ingest/store-writer.ts';
 import { createAnalyticsHost } from './analytics-host.ts';
+import { createBackupSteps } from './backup/backup-session.ts';
 import { type AppRole, type Config, dataPaths, ROLES } from './config.ts';
 import { createControl } from './control.ts';
 import { createControlHandler } from './control-requests.ts';
+import { noteDataFormat } from './data-format.ts';
 import { lockDataDir } from './data-lock.ts';
 import { settleKeys } from './key-operations.ts';
 import { type KeyStore, openKeys } from './keys.ts';
@@ -65,6 +67,8 @@ export interface ComposeDeps {
   readonly logger: Logger;
   /** Called when a part died and the process should end. */
   readonly onFatal: (error: Error) => void;
+  /** The configuration with its origins and without secrets, for backups. */
+  readonly describedConfig?: readonly unknown[];
   /** Applied after the seed file. */
   readonly seed?: SeedFile;
   /** The disk under the telemetry log; tests make it fail. */
@@ -175,7 +179,13 @@ export function composeSystem(config: Config, deps: ComposeDeps): System {
     log.onDurable(() => analytics.grown());
     await begin('broker', broker);
     await begin('readiness watch', createReadinessWatch({ readiness, logger, metrics }));
-    await begin('control', createControl(paths.control, createControlHandler({ keys, database, logger }), logger));
+    const backup = createBackupSteps({
+      ...{ database, store, telemetryLog, findingsLog, logger },
+      config: deps.describedConfig ?? [],
+      models: config.prognosisModels ?? {},
+    });
+    const handleControl = createControlHandler({ keys, database, logger, backup });
+    await begin('control', createControl(paths.control, handleControl, logger));
     reloadCertificates = () => broker.reloadCertificates();
     firstDoor = door && { ...door, url: `${api.publicUrl()}/#link=${door.link}` };
     facts = {
@@ -188,6 +198,7 @@ export function composeSystem(config: Config, deps: ComposeDeps): System {
   async function startDatabase(keys: KeyStore): Promise<FirstDoor | undefined> {
     await begin('database', database);
     await migrate(database);
+    noteDataFormat(config.dataDir);
     await settleKeys(keys, database, logger);
     const rings = { hmacKeys: keys.ring('device-secrets'), webhookKeys: keys.ring('webhooks') };
     if (config.seedFile) await applySeed(database, readSeed(config.seedFile), rings, clock);

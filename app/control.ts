@@ -13,6 +13,8 @@ import type { Logger, Service } from '../contract/ports/services.ts';
 
 /** What one connection holds; given back when it ends, however it ends. */
 export interface ControlSession {
+  /** Hangs up. */
+  end(): void;
   onEnd(release: () => void): void;
 }
 
@@ -42,6 +44,7 @@ export function createControl(path: string, handle: ControlHandler, logger: Logg
   function serve(socket: Socket): void {
     const releases: (() => void)[] = [];
     const session: ControlSession = {
+      end: () => socket.destroy(),
       onEnd(release) {
         if (socket.destroyed) release();
         else releases.push(release);

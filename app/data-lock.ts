@@ -6,6 +6,7 @@ import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { AppError } from '../contract/kernel/errors.ts';
+import { checkDataFormat } from './data-format.ts';
 
 const holder = z.object({ pid: z.number().int(), startedAt: z.string() });
 type Holder = z.infer<typeof holder>;
@@ -13,9 +14,10 @@ type Holder = z.infer<typeof holder>;
 /**
  * Makes the data directory, closed to others, and takes its lock. Returns how to give it back. From now on whatever this
  * process makes is closed to others, also where a library makes it, and whatever umask we were started with.
- * @throws AppError DATA_DIR_LOCKED naming the holder
+ * @throws AppError DATA_DIR_LOCKED naming the holder; DATA_DIR_NEWER, with nothing touched, when a newer version used it
  */
 export function lockDataDir(dataDir: string): () => void {
+  checkDataFormat(dataDir);
   process.umask(0o077);
   if (mkdirSync(dataDir, { recursive: true, mode: 0o700 }) !== undefined) {
     // Run by root it must let the embedded PostgreSQL's own user pass through to its sub-folder.

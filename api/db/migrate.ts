@@ -1,6 +1,5 @@
 /** Brings the database to the schema of this program: forward only, one process at a time. */
-import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { drizzle } from 'drizzle-orm/node-postgres';
@@ -26,20 +25,26 @@ export interface MigrationReport {
  */
 export async function migrate(database: Database): Promise<MigrationReport> {
   const folder = packageFolder('api/db/migrations');
-  const { entries } = journalFile.parse(JSON.parse(await readFile(join(folder, 'meta/_journal.json'), 'utf8')));
+  const known = knownMigrations();
   return database.withOwner(async (client) => {
     await client.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]);
     try {
       const before = await appliedCount(client);
-      if (before > entries.length) {
-        throw new AppError('SQL_SCHEMA_NEWER', `it has ${before} migrations, this program knows ${entries.length}`);
+      if (before > known) {
+        throw new AppError('SQL_SCHEMA_NEWER', `it has ${before} migrations, this program knows ${known}`);
       }
       await runMigrations(drizzle(client), { migrationsFolder: folder });
-      return { before, after: entries.length };
+      return { before, after: known };
     } finally {
       await client.query('SELECT pg_advisory_unlock($1)', [MIGRATION_LOCK]);
     }
   });
+}
+
+/** How many migrations this program brings. */
+export function knownMigrations(): number {
+  const journal = join(packageFolder('api/db/migrations'), 'meta/_journal.json');
+  return journalFile.parse(JSON.parse(readFileSync(journal, 'utf8'))).entries.length;
 }
 
 async function appliedCount(client: pg.PoolClient): Promise<number> {

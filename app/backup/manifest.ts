@@ -4,6 +4,8 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { AppError } from '../../contract/kernel/errors.ts';
+import { ifThere, readCoded } from './copy-tree.ts';
+import type { Sealing } from './sealing.ts';
 
 export const MANIFEST_FILE = 'manifest.json';
 /** Hash of the manifest, so that a damaged manifest is not believed. */
@@ -43,8 +45,22 @@ export function newManifest(fields: Omit<Manifest, 'format'>): Manifest {
   return { format: FORMAT, ...fields };
 }
 
-/** @throws AppError BACKUP_INVALID when there is none or it is not what its hash says */
-export async function readManifest(directory: string): Promise<Manifest> {
+/** @throws AppError BACKUP_INVALID when there is none or it is not what was written, by its hash or its encryption */
+export async function readManifest(directory: string, sealing: Sealing | undefined): Promise<Manifest> {
+  const text = sealing ? await readSealed(directory, sealing) : await readHashed(directory);
+  const checked = manifestSchema.safeParse(parsed(text));
+  if (!checked.success) throw new AppError('BACKUP_INVALID', `${directory}: a manifest that this version cannot read`);
+  return checked.data;
+}
+
+async function readSealed(directory: string, sealing: Sealing): Promise<string> {
+  const path = join(directory, MANIFEST_FILE);
+  const bytes = await ifThere(readCoded(path, sealing.open(MANIFEST_FILE)));
+  if (!bytes) throw new AppError('BACKUP_INVALID', `${directory} holds no complete backup: its manifest is missing`);
+  return bytes.toString('utf8');
+}
+
+async function readHashed(directory: string): Promise<string> {
   let text: string;
   let hash: string;
   try {
@@ -56,9 +72,7 @@ export async function readManifest(directory: string): Promise<Manifest> {
     });
   }
   if (sha256Of(text) !== hash) throw new AppError('BACKUP_INVALID', `${directory}: the manifest was changed`);
-  const checked = manifestSchema.safeParse(parsed(text));
-  if (!checked.success) throw new AppError('BACKUP_INVALID', `${directory}: a manifest that this version cannot read`);
-  return checked.data;
+  return text;
 }
 
 export function sha256Of(text: string): string {

@@ -5,14 +5,16 @@
 import type { Command } from 'commander';
 import { configFrom, createLogger, onStopSignal, runCommand, withConfigFlags } from '../cli-support.ts';
 import { composeSystem, type System } from '../compose.ts';
+import { describeConfig } from '../config.ts';
 
 export function register(program: Command): void {
   withConfigFlags(program.command('up').description('run Presage')).action(
     runCommand(async (options: Record<string, unknown>) => {
-      const { config } = configFrom(options);
+      const { config, origins } = configFrom(options);
       const logger = createLogger(config.logLevel);
       const system = composeSystem(config, {
         logger,
+        describedConfig: describeConfig(config, origins),
         onFatal(error) {
           logger.error({ error: error.message }, 'a part died; ending so that a supervisor starts again');
           process.exit(1);

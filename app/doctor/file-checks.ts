@@ -7,15 +7,20 @@ import { createFittedPrognoser } from '../../analytics/prognosis/fitted-model.ts
 import { parseModel } from '../../analytics/prognosis/model-file.ts';
 import { findModel } from '../../contract/devices/catalogue.ts';
 import { AppError } from '../../contract/kernel/errors.ts';
+import { DAY_MS } from '../../contract/kernel/time.ts';
 import { inspectLog } from '../../ingest/log/inspect-log.ts';
+import { readLastBackup } from '../backup/last-backup.ts';
 import { type Config, dataPaths } from '../config.ts';
+import { KEY_NAMES, readKeys } from '../keys.ts';
 import { examined, type Finding, fail, ok, warn } from './finding.ts';
 
 const MIB = 1024 * 1024;
 const OTHERS_MAY = 0o077;
 /** Newest file times may be a little ahead: network file systems have clocks of their own. */
 const CLOCK_TOLERANCE_MS = 5 * 60_000;
-const RENEW_BEFORE_MS = 14 * 24 * 3_600_000;
+const RENEW_BEFORE_MS = 14 * DAY_MS;
+/** A backup that is older deserves a word. */
+const BACKUP_DAYS = 7;
 /** Nobody runs this before it was written. */
 const EARLIEST_NOW_MS = Date.UTC(2026, 0, 1);
 const LATEST_NOW_MS = Date.UTC(2100, 0, 1);
@@ -30,7 +35,7 @@ export async function checkFiles(config: Config, holder: number | undefined, now
     checkFolder(config),
   );
   if (!existsSync(config.dataDir)) return [...findings, ...(await checkModels(config)), checkClock(undefined, now)];
-  findings.push(checkLock(holder), ...checkKeys(paths.keys));
+  findings.push(checkLock(holder), ...checkKeys(paths), checkBackup(config.dataDir, now));
   if (holder === undefined) {
     for (const [name, path] of [
       ['telemetry log', paths.telemetryLog],
@@ -78,14 +83,44 @@ function checkLock(holder: number | undefined): Finding {
   return ok('lock', holder === undefined ? 'free: the server is stopped' : `held by the running server (${holder})`);
 }
 
-function checkKeys(folder: string): Finding[] {
+function checkKeys({ keys: folder, postgres }: ReturnType<typeof dataPaths>): Finding[] {
   const check = 'keys';
   if (!existsSync(folder)) return [warn(check, `${folder} does not exist yet`, 'They are made at the first start.')];
   const open = [folder, ...readdirSync(folder).map((name) => join(folder, name))].filter(
     (path) => (statSync(path).mode & OTHERS_MAY) !== 0,
   );
-  if (open.length === 0) return [ok(check, 'readable by their owner only')];
-  return [fail(check, `others may read ${open.join(', ')}`, `chmod -R go= ${folder}, and think of them as known.`)];
+  const missing = missingKeys(folder, existsSync(postgres));
+  if (open.length === 0) return [missing ?? ok(check, 'all there, readable by their owner only')];
+  return [
+    ...(missing ? [missing] : []),
+    fail(check, `others may read ${open.join(', ')}`, `chmod -R go= ${folder}, and think of them as known.`),
+  ];
+}
+
+/** The next start makes what is missing; but what was made with a lost key is lost with it. */
+function missingKeys(folder: string, hasData: boolean): Finding | undefined {
+  const check = 'keys';
+  const listed = readKeys(folder).list();
+  const missing = KEY_NAMES.filter((name) => !listed.some((key) => key.name === name));
+  if (missing.length === 0) return undefined;
+  const detail = `missing: ${missing.join(', ')}`;
+  return missing.includes('device-secrets') && hasData
+    ? fail(check, detail, 'Restore the keys folder from a backup: without it every device needs a new secret.')
+    : warn(check, detail, 'The next start makes them.');
+}
+
+function checkBackup(dataDir: string, now: number): Finding {
+  const check = 'backup';
+  const advice = 'presage backup create; it may run while the server does.';
+  const last = readLastBackup(dataDir);
+  if (!last) {
+    const firstKey = statSync(join(dataPaths(dataDir).keys, 'device-secrets.key'), { throwIfNoEntry: false });
+    const isNew = (firstKey?.mtimeMs ?? now) > now - BACKUP_DAYS * DAY_MS;
+    return isNew ? ok(check, 'none yet') : warn(check, 'none was made', advice);
+  }
+  const ageDays = Math.floor((now - Date.parse(last.createdAt)) / DAY_MS);
+  const detail = `last one ${last.createdAt}, ${last.directory}`;
+  return ageDays > BACKUP_DAYS ? warn(check, `${detail}: ${ageDays} days ago`, advice) : ok(check, detail);
 }
 
 async function checkLog(check: string, path: string, { logMaxMb }: Config): Promise<Finding[]> {

@@ -193,12 +193,21 @@ export interface TelemetryRetention {
   retain(cut: RetentionCut): Promise<number | undefined>;
 }
 
+export interface TelemetryFiles {
+  /**
+   * Holds back every change of the store's own files, so that they can be copied; reading goes on. Resolves when they rest,
+   * with what ends it: that answers whether they rested all the time. Absent = the data lie in another server.
+   */
+  freeze?(): Promise<() => Promise<boolean>>;
+}
+
 export interface TelemetryStore
   extends TelemetryWriter,
     TelemetryReader,
     TelemetryAggregates,
     TelemetryLookups,
-    TelemetryRetention {
+    TelemetryRetention,
+    TelemetryFiles {
   start(): Promise<void>;
   stop(): Promise<void>;
   /** Throws when the store does not answer. */

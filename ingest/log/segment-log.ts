@@ -28,6 +28,8 @@ import { encodeSegmentHeader, rewriteEnd, SEGMENT_HEADER_BYTES, type Segment, se
 import { openSegmentLogReader, type SegmentReader } from './segment-reader.ts';
 
 const MIB = 1024 * 1024;
+/** Part of `maxBytes` up to which segments are kept for somebody who copies them. */
+const HOLD_LIMIT = 0.75;
 
 export interface SegmentLogOptions {
   /** Label `log` of the metrics. Default `telemetry`. */
@@ -64,6 +66,11 @@ export interface SegmentLog extends Service {
   recovered(): LogRecovery;
   /** Whether it takes entries; after LOG_FAILED only a restart helps. */
   readiness(): Readiness;
+  /**
+   * Keeps every segment, so that the files can be copied while the log goes on. Ended by the function it answers, or by
+   * itself when the log fills up: taking entries comes first, and `onGivenUp` is told.
+   */
+  hold(onGivenUp: () => void): () => void;
 }
 
 export interface SegmentLogNeeds {
@@ -83,6 +90,7 @@ export function openSegmentLog(needs: SegmentLogNeeds, options: SegmentLogOption
     stop: () => log.close(),
     recovered: () => log.recovery,
     readiness: () => log.readiness(),
+    hold: (onGivenUp) => log.hold(onGivenUp),
   };
 }
 
@@ -112,6 +120,8 @@ class FileLog implements TelemetryLog {
   #scheduled = false;
   #closed: AppError | undefined = new AppError('LOG_FAILED', 'the log is not started');
   #diskFull = false;
+  /** Who copies the files; told when that must end. */
+  readonly #holds = new Set<() => void>();
   #timer: NodeJS.Timeout | undefined;
   #ticking: Promise<void> | undefined;
   recovery: LogRecovery = { droppedBytes: 0, lostBytes: 0 };
@@ -236,6 +246,11 @@ class FileLog implements TelemetryLog {
     this.#consumersFile.set(consumer, position);
     await this.#consumersFile.save(this.#durableEnd);
     await this.#trim();
+  }
+
+  hold(onGivenUp: () => void): () => void {
+    this.#holds.add(onGivenUp);
+    return () => this.#holds.delete(onGivenUp);
   }
 
   lagBytes(consumer: string): number {
@@ -407,7 +422,7 @@ class FileLog implements TelemetryLog {
   /** Deletes the segments that every named consumer has left behind, never the one that is written to. */
   async #trim(): Promise<void> {
     const { consumers } = this.#options;
-    if (consumers.length === 0) return;
+    if (consumers.length === 0 || this.#isHeld()) return;
     const passed = Math.min(...consumers.map((name) => this.committed(name)));
     for (let next = this.#segments[1]; next && next.base <= passed; next = this.#segments[1]) {
       const behind = this.#segments.shift();
@@ -417,9 +432,18 @@ class FileLog implements TelemetryLog {
     }
   }
 
+  #isHeld(): boolean {
+    if (this.#holds.size === 0) return false;
+    if (!this.#diskFull && this.#durableEnd - this.start() < HOLD_LIMIT * this.#options.maxBytes) return true;
+    for (const onGivenUp of this.#holds) onGivenUp();
+    this.#holds.clear();
+    return false;
+  }
+
   async #tick(): Promise<void> {
     try {
       await this.#checkDisk();
+      this.#isHeld();
       await this.#measureOldest();
       this.#flushMetrics();
     } catch (error) {

@@ -58,6 +58,9 @@ export class EmbeddedDatabase implements WorkerOperations {
   /** Writes follow each other; each waits for this. */
   #lastWrite: Promise<unknown> = Promise.resolve();
 
+  /** Set while writes are held back: what was open then. */
+  #frozen: { readonly database: OpenDatabase | undefined; readonly thawed: () => void } | undefined;
+
   constructor(setup: WorkerSetup, notify: (notice: WorkerNotice) => void) {
     this.#setup = setup;
     this.#notify = notify;
@@ -193,6 +196,29 @@ export class EmbeddedDatabase implements WorkerOperations {
     });
   }
 
+  /** The file and its write-ahead log change only with a write: holding back the next one is enough. */
+  freeze(): Promise<void> {
+    return new Promise((frozen, failed) => {
+      const rest = async (): Promise<void> => {
+        const { writer } = await this.#opened();
+        await checkpoint(writer);
+        const until = new Promise<void>((thawed) => {
+          this.#frozen = { database: this.#database, thawed };
+        });
+        frozen();
+        await until;
+      };
+      this.#inTurn(rest).catch(failed);
+    });
+  }
+
+  async thaw(): Promise<boolean> {
+    const frozen = this.#frozen;
+    this.#frozen = undefined;
+    frozen?.thawed();
+    return frozen?.database !== undefined && frozen.database === this.#database;
+  }
+
   ping(): Promise<void> {
     return this.#read(async (database) => {
       await database.readers.use((connection) => connection.run('SELECT 1'));
@@ -200,6 +226,7 @@ export class EmbeddedDatabase implements WorkerOperations {
   }
 
   async close(): Promise<void> {
+    await this.thaw();
     await this.#lastWrite.catch(() => undefined); // Its caller heard of the error.
     await this.#opening?.catch(() => undefined); // It did not open: nothing to close.
     if (this.#database) {

@@ -58,6 +58,10 @@ export function createEmbeddedStore(deps: EmbeddedStoreDeps, options: EmbeddedSt
     ping: () => link.call('ping', []),
     write,
     ...(logDirectory === undefined ? {} : { takeFrom }),
+    async freeze() {
+      await link.call('freeze', []);
+      return () => link.call('thaw', []);
+    },
     storedPosition: () => link.call('storedPosition', []),
     async series(query) {
       checkSeries(query);

@@ -99,6 +99,10 @@ export interface WorkerOperations {
   aggregateModel(query: ModelAggregateQuery): Promise<readonly ModelBucket[]>;
   latestAll(query: LatestPageQuery): Promise<LatestPack>;
   retain(cut: RetentionCut): Promise<number | undefined>;
+  /** No write until `thaw`. */
+  freeze(): Promise<void>;
+  /** Whether the file stayed open as it was. */
+  thaw(): Promise<boolean>;
   ping(): Promise<void>;
   close(): Promise<void>;
 }

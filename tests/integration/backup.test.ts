@@ -30,6 +30,7 @@ let samples: ExportedSample[];
 let tickets: Partial<TicketSummary>[];
 const backup = (): string => join(folder, 'backup');
 const data = (): string => join(server.directory, 'data');
+const keyFile = (): string => join(data(), 'keys/backup.key');
 
 /** Without what goes on changing by itself, such as the remaining life. */
 async function ticketsOf(api: string): Promise<Partial<TicketSummary>[]> {
@@ -61,23 +62,23 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-describe('presage backup', () => {
-  it('refuses while the server runs', async () => {
-    const result = await runCli(['backup', 'create', '--data-dir', data(), '--out', backup()]);
-    expect(result.code).toBe(1);
-    expect(result.stderr).toContain('DATA_DIR_LOCKED');
-    expect(existsSync(backup())).toBe(false);
-  });
-
+describe('presage backup of a stopped server', () => {
   it('copies everything, also after a kill that left the database running', async () => {
     await server.kill();
     const report = JSON.parse(
       await runCliOk(['backup', 'create', '--data-dir', data(), '--out', backup(), '--json']),
     ) as object;
-    expect(report).toMatchObject({ sql: 'included', store: 'included' });
+    expect(report).toMatchObject({ sql: 'included', store: 'included', encrypted: true });
     expect(existsSync(join(data(), 'postgres/pgdata/postmaster.pid'))).toBe(false);
     expect(existsSync(join(data(), 'presage.lock'))).toBe(false);
-    await runCliOk(['backup', 'verify', '--from', backup()]);
+    await runCliOk(['backup', 'verify', '--from', backup(), '--data-dir', data()]);
+    // Nothing of it can be read, and its key is not in it.
+    expect(existsSync(join(backup(), 'data/keys/backup.key'))).toBe(false);
+    expect(existsSync(join(backup(), 'data/keys/device-secrets.key'))).toBe(true);
+    expect(readFileSync(join(backup(), 'data/keys/device-secrets.key'))).not.toEqual(
+      readFileSync(join(data(), 'keys/device-secrets.key')),
+    );
+    expect(readFileSync(join(backup(), 'data/store/telemetry.duckdb')).includes('fridge-1')).toBe(false);
   });
 
   it('refuses a folder that holds something, and a data directory that does', async () => {
@@ -90,7 +91,14 @@ describe('presage backup', () => {
 
   it('gives back every acknowledged sample and every ticket, and works on', async () => {
     const restored = join(folder, 'restored');
-    await runCliOk(['backup', 'restore', '--from', backup(), '--data-dir', restored]);
+    const restore = ['backup', 'restore', '--from', backup(), '--data-dir', restored];
+    const without = await runCli(restore);
+    expect([without.code, without.stderr]).toEqual([1, expect.stringContaining('give a copy of it with --key-file')]);
+    const wrong = await runCli([...restore, '--key-file', join(data(), 'keys/webhooks.key')]);
+    expect([wrong.code, wrong.stderr]).toEqual([1, expect.stringContaining('the key given is')]);
+    expect(existsSync(restored)).toBe(false);
+    await runCliOk([...restore, '--key-file', keyFile()]);
+    expect(readFileSync(join(restored, 'keys/backup.key'))).toEqual(readFileSync(keyFile()));
     expect(statSync(join(restored, 'keys/device-secrets.key')).mode & 0o777).toBe(0o600);
     const second = await startPresage({ seed, env: { PRESAGE_DATA_DIR: restored } });
     try {
@@ -108,13 +116,15 @@ describe('presage backup', () => {
   it('finds a changed byte, a missing file and a stranger', async () => {
     const damaged = join(backup(), 'data/store/telemetry.duckdb');
     const whole = readFileSync(damaged);
-    const verify = () => runCli(['backup', 'verify', '--from', backup()]);
+    const verify = () => runCli(['backup', 'verify', '--from', backup(), '--key-file', keyFile()]);
 
     chmodSync(damaged, 0o600);
     writeFileSync(damaged, Buffer.concat([whole.subarray(0, -1), Buffer.from([(whole.at(-1) ?? 0) ^ 1])]));
-    expect((await verify()).stderr).toContain('data/store/telemetry.duckdb was changed');
+    expect((await verify()).stderr).toContain('data/store/telemetry.duckdb was changed or cut short');
     const target = join(folder, 'never');
-    const restore = await runCli(['backup', 'restore', '--from', backup(), '--data-dir', target]);
+    const restore = await runCli([
+      ...['backup', 'restore', '--from', backup(), '--data-dir', target, '--key-file', keyFile()],
+    ]);
     expect(restore.code).toBe(1);
     expect([existsSync(target), existsSync(`${target}.restoring`)]).toEqual([false, false]);
 
@@ -124,5 +134,14 @@ describe('presage backup', () => {
     mkdirSync(join(backup(), 'extra'));
     writeFileSync(join(backup(), 'extra/file'), '');
     expect((await verify()).stderr).toContain('extra/file does not belong to it');
+  });
+
+  it('is readable by all when it was asked for so, and takes no key then', async () => {
+    const plain = join(folder, 'plain');
+    await runCliOk(['backup', 'create', '--data-dir', data(), '--out', plain, '--plain']);
+    expect(readFileSync(join(plain, 'data/keys/backup.key'))).toEqual(readFileSync(keyFile()));
+    await runCliOk(['backup', 'verify', '--from', plain]);
+    const keyed = await runCli(['backup', 'verify', '--from', plain, '--key-file', keyFile()]);
+    expect([keyed.code, keyed.stderr]).toEqual([1, expect.stringContaining('is not encrypted')]);
   });
 });

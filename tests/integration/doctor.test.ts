@@ -71,6 +71,23 @@ describe('presage doctor', () => {
     expect(result.stdout).toMatch(/^ +→ Put a TLS proxy/m);
   });
 
+  it('finds a key that is lost, and that nobody made a backup for long', async () => {
+    const key = join(data(), 'keys/device-secrets.key');
+    const text = readFileSync(key, 'utf8');
+    rmSync(key);
+    expect((await examine()).notWell).toEqual(['fail: keys']);
+    writeFileSync(key, text, { mode: 0o600 });
+    const note = join(data(), 'last-backup.json');
+    const longAgo = new Date(Date.now() - 9 * 86_400_000).toISOString();
+    writeFileSync(note, JSON.stringify({ createdAt: longAgo, directory: '/backup' }));
+    const old = await examine();
+    expect(old.findings.find(({ check }) => check === 'backup')?.detail).toContain('9 days ago');
+    expect(old.notWell).toEqual(['warn: backup']);
+    writeFileSync(note, JSON.stringify({ createdAt: new Date().toISOString(), directory: '/backup' }));
+    expect((await examine()).notWell).toEqual([]);
+    rmSync(note);
+  });
+
   it('finds keys that others may read', async () => {
     const key = join(data(), 'keys/device-secrets.key');
     chmodSync(key, 0o644);

@@ -190,6 +190,28 @@ describe('bounds of the segment log', () => {
     expect(listSegments(directory)).toHaveLength(1);
   });
 
+  it('keeps every segment while somebody copies the files, and gives that up before it is full', async () => {
+    const log = await openLog({ segmentBytes: 200, maxBytes: 4_000, consumers: ['store'] });
+    let givenUp = 0;
+    const passAll = async () => {
+      await appended(log.log, logEntry({ text: 'x'.repeat(100) }));
+      await log.log.commit('store', log.log.end());
+    };
+    const release = log.hold(() => givenUp++);
+    for (let n = 0; n < 6; n++) await passAll();
+    expect([log.log.start(), givenUp]).toEqual([0, 0]);
+    release();
+    await passAll();
+    expect(log.log.start()).toBeGreaterThan(0);
+
+    const from = log.log.start();
+    log.hold(() => givenUp++);
+    while (log.log.end() - from < 3_000) await passAll();
+    await passAll();
+    expect(givenUp).toBe(1);
+    expect(log.log.start()).toBeGreaterThan(from);
+  });
+
   it('refuses more than maxBytes and takes on once consumers have moved', async () => {
     const { log } = await openLog({ maxBytes: 2_000, consumers: ['store'] });
     const text = 'x'.repeat(200);
