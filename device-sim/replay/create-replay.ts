@@ -112,7 +112,7 @@ function createPlayer(deps: ReplayDeps, device: ReplayDevice, options: ReplayOpt
       ref,
       secret,
       boot,
-      birth: birthOf(deps.model, deps.plan.cycleMs, device.device, deps.plan.columns),
+      birth: birthOf(deps.model, deps.plan.intervalMs, device.device, deps.plan.columns),
     },
     options.client,
   );

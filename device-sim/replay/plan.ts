@@ -28,6 +28,8 @@ export interface ReplayTiming {
   readonly end: number;
   /** Cycles in one message. */
   readonly batch: number;
+  /** Rows carry times (see {@link Recording}); then a cycle lasts 1 ms, and this is the usual time between two rows. */
+  readonly rowIntervalMs?: number;
 }
 
 /** Messages of one device: number `seq` (from 1) holds rows `from` up to, not including, `to`. */
@@ -43,6 +45,12 @@ export interface ReplayPlan {
   readonly columns: readonly string[];
   readonly devices: readonly ReplayDevice[];
   readonly cycleMs: number;
+  /** Rows carry times instead of cycles. */
+  readonly timed: boolean;
+  /** Usual time between two rows of a device. */
+  readonly intervalMs: number;
+  /** Rows in one message at most. */
+  readonly maxRows: number;
   readonly frameMs: number;
   /** Time before the first frame, and time of the last sample, epoch ms. */
   readonly start: number;
@@ -55,6 +63,8 @@ export interface ReplayPlan {
 /** Bytes that a number with its name takes at most in JSON. */
 const MAX_NUMBER_CHARS = 28;
 const ENVELOPE_BYTES = 512;
+/** Rows of a device that are looked at to find their usual interval. */
+const MAX_GAPS = 5_000;
 
 /**
  * The devices of a recording and their rows.
@@ -110,13 +120,19 @@ export function planReplay(
 ): ReplayPlan {
   const first = devices.reduce((least, { rows }) => Math.min(least, rows[0]?.cycle ?? least), Number.POSITIVE_INFINITY);
   const last = devices.reduce((most, { rows }) => Math.max(most, rows.at(-1)?.cycle ?? most), 0);
-  const frameMs = batchWithinLimits(columns, timing.batch) * timing.cycleMs;
+  const maxRows = batchWithinLimits(columns, timing.batch);
+  const intervalMs = timing.rowIntervalMs ?? timing.cycleMs;
+  const frameMs = maxRows * intervalMs;
   const shiftMs = timing.end - last * timing.cycleMs;
   return {
     columns,
     devices,
     cycleMs: timing.cycleMs,
+    timed: timing.rowIntervalMs !== undefined,
+    intervalMs,
+    maxRows,
     frameMs,
+    // Just before the first row, so that its frame begins there.
     start: (first - 1) * timing.cycleMs + shiftMs,
     end: timing.end,
     shiftMs,
@@ -133,6 +149,15 @@ function batchWithinLimits(columns: readonly string[], batch: number): number {
   );
 }
 
+/** Usual time between two rows of a timed recording: the median over its devices, at least 1 ms. */
+export function rowIntervalMs(devices: readonly ReplayDevice[]): number {
+  const gaps = devices
+    .flatMap(({ rows }) => rows.slice(1, MAX_GAPS).map((row, i) => row.cycle - (rows[i]?.cycle ?? row.cycle)))
+    .filter((gap) => gap > 0)
+    .sort((a, b) => a - b);
+  return gaps[Math.floor(gaps.length / 2)] ?? 1_000;
+}
+
 /** Time of a row, epoch ms. */
 export function timeOf(plan: ReplayPlan, cycle: number): number {
   return cycle * plan.cycleMs + plan.shiftMs;
@@ -147,7 +172,7 @@ export function plannedMessages(plan: ReplayPlan, device: ReplayDevice): Planned
   };
   device.rows.forEach((row, i) => {
     const time = timeOf(plan, row.cycle);
-    if (open && time <= open.frameEnd) return;
+    if (open && time <= open.frameEnd && i - open.from < plan.maxRows) return;
     close(i);
     const frame = Math.ceil((time - plan.start) / plan.frameMs);
     open = { from: i, frameEnd: Math.min(plan.end, plan.start + frame * plan.frameMs) };
@@ -159,7 +184,7 @@ export function plannedMessages(plan: ReplayPlan, device: ReplayDevice): Planned
 /** Rows as samples; an empty cell is left out. */
 export function samplesOf(plan: ReplayPlan, rows: readonly RecordedRow[]): TimedSignals[] {
   return rows.map((row) => {
-    const signals: Record<string, number> = { cycle: row.cycle };
+    const signals: Record<string, number> = plan.timed ? {} : { cycle: row.cycle };
     plan.columns.forEach((name, i) => {
       const value = row.values[i];
       if (value !== undefined && !Number.isNaN(value)) signals[name] = value;

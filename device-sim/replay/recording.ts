@@ -14,6 +14,7 @@ import { SIGNAL_PATTERN } from '../../contract/kernel/ids.ts';
 import { MAX_SIGNALS_PER_SAMPLE } from '../../contract/wire/payloads.ts';
 
 export interface RecordedRow {
+  /** In a timed recording: milliseconds since the first row of the unit, plus 1. */
   readonly cycle: number;
   /** In order of the recording's columns; NaN = an empty cell. */
   readonly values: readonly number[];
@@ -22,7 +23,7 @@ export interface RecordedRow {
 export interface RecordedUnit {
   /** As written in the file. */
   readonly unit: string;
-  /** Cycles rise strictly. */
+  /** Cycles rise strictly; times may repeat. */
   readonly rows: readonly RecordedRow[];
 }
 
@@ -33,11 +34,29 @@ export interface Recording {
   readonly units: readonly RecordedUnit[];
   /** Of the files' bytes, in order: the same recording has the same. */
   readonly sha256: string;
+  /** Its rows carry times; absent for cycles. */
+  readonly timed?: true;
 }
 
 export const MAX_RECORDING_ROWS = 2_000_000;
-const NUMBER = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/;
+export const NUMBER = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/;
 const UNIT = /^[A-Za-z0-9_:-]{1,39}$/;
+
+/** Whether the first column of a CSV is called `timestamp`. A file that cannot be read is none: who reads it says why. */
+export async function startsWithTimestamp(path: string): Promise<boolean> {
+  if (!/\.csv(\.gz)?$/i.test(path)) return false;
+  const stream = openText(path, createHash('sha256'));
+  try {
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      return /^\uFEFF?"?timestamp"?\s*,/.test(chunk.toString('utf8', 0, 64));
+    }
+    return false;
+  } catch {
+    return false; // Reading it in earnest will name the file and the cause.
+  } finally {
+    stream.destroy();
+  }
+}
 
 /**
  * All files as one recording; they must have the same columns and no unit in common.
@@ -66,7 +85,7 @@ async function readFile(path: string, hash: Hash, builder: Builder): Promise<voi
 }
 
 /** The file's text as a stream that ends with the first error of any stage; the hash sees the bytes as they are on disk. */
-function open(path: string, hash: Hash): Transform {
+export function openText(path: string, hash: Hash): Transform {
   const tap = new Transform({
     transform(chunk: Buffer, _encoding, done) {
       hash.update(chunk);
@@ -87,7 +106,7 @@ function open(path: string, hash: Hash): Transform {
 async function readCmapss(path: string, hash: Hash, builder: Builder): Promise<void> {
   builder.setColumns(CMAPSS_SIGNALS, path, 1);
   let line = 0;
-  const stream = open(path, hash);
+  const stream = openText(path, hash);
   const lines = createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY });
   let failure: Error | undefined;
   stream.once('error', (error) => {
@@ -104,7 +123,7 @@ async function readCmapss(path: string, hash: Hash, builder: Builder): Promise<v
 }
 
 async function readCsv(path: string, hash: Hash, builder: Builder): Promise<void> {
-  const parser = open(path, hash);
+  const parser = openText(path, hash);
   const rows = parser.pipe(
     parse({ bom: true, info: true, relax_column_count: true, skip_empty_lines: true, trim: true }),
   );
@@ -115,21 +134,28 @@ async function readCsv(path: string, hash: Hash, builder: Builder): Promise<void
     else readHeader(record, path, info.lines, builder);
     header = true;
   }
-  if (!header) throw invalid(path, 1, 'unit', 'the file is empty; the first line must name the columns');
+  if (!header) throw invalidRecording(path, 1, 'unit', 'the file is empty; the first line must name the columns');
 }
 
 function readHeader(names: readonly string[], path: string, line: number, builder: Builder): void {
-  if (names[0] !== 'unit') throw invalid(path, line, 1, `expected the column "unit", found ${quote(names[0])}`);
-  if (names[1] !== 'cycle') throw invalid(path, line, 2, `expected the column "cycle", found ${quote(names[1])}`);
+  if (names[0] !== 'unit')
+    throw invalidRecording(path, line, 1, `expected the column "unit", found ${quote(names[0])}`);
+  if (names[1] !== 'cycle')
+    throw invalidRecording(path, line, 2, `expected the column "cycle", found ${quote(names[1])}`);
   const columns = names.slice(2);
   columns.forEach((name, i) => {
     if (!SIGNAL_PATTERN.test(name) || name === 'cycle') {
-      throw invalid(path, line, i + 3, `${quote(name)} cannot name a signal: a letter, then up to 63 of A-Z a-z 0-9 _`);
+      throw invalidRecording(
+        path,
+        line,
+        i + 3,
+        `${quote(name)} cannot name a signal: a letter, then up to 63 of A-Z a-z 0-9 _`,
+      );
     }
-    if (columns.indexOf(name) !== i) throw invalid(path, line, i + 3, `the column ${quote(name)} comes twice`);
+    if (columns.indexOf(name) !== i) throw invalidRecording(path, line, i + 3, `the column ${quote(name)} comes twice`);
   });
   if (columns.length === 0 || columns.length >= MAX_SIGNALS_PER_SAMPLE) {
-    throw invalid(
+    throw invalidRecording(
       path,
       line,
       3,
@@ -155,25 +181,31 @@ function createBuilder(): Builder {
   return {
     setColumns(names, path, line) {
       if (columns.length > 0 && columns.join() !== names.join()) {
-        throw invalid(path, line, 3, 'the columns differ from those of the file before it');
+        throw invalidRecording(path, line, 3, 'the columns differ from those of the file before it');
       }
       columns = names;
     },
     addRow(cells, path, line) {
       if (cells.length !== columns.length + 2) {
-        throw invalid(path, line, cells.length + 1, `expected ${columns.length + 2} columns, found ${cells.length}`);
+        throw invalidRecording(
+          path,
+          line,
+          cells.length + 1,
+          `expected ${columns.length + 2} columns, found ${cells.length}`,
+        );
       }
-      if (++rowCount > MAX_RECORDING_ROWS) throw invalid(path, line, 1, `more than ${MAX_RECORDING_ROWS} rows`);
+      if (++rowCount > MAX_RECORDING_ROWS)
+        throw invalidRecording(path, line, 1, `more than ${MAX_RECORDING_ROWS} rows`);
       const name = cells[0] ?? '';
-      if (!UNIT.test(name)) throw invalid(path, line, 'unit', `${quote(name)} cannot name a device`);
+      if (!UNIT.test(name)) throw invalidRecording(path, line, 'unit', `${quote(name)} cannot name a device`);
       const unit = units.get(name) ?? { file: path, rows: [] };
-      if (unit.file !== path) throw invalid(path, line, 'unit', `unit ${name} was already in ${unit.file}`);
+      if (unit.file !== path) throw invalidRecording(path, line, 'unit', `unit ${name} was already in ${unit.file}`);
       units.set(name, unit);
       unit.rows.push(readRow(cells, columns, unit.rows.at(-1)?.cycle, path, line));
     },
     endFile(path) {
       if (![...units.values()].some((unit) => unit.file === path))
-        throw invalid(path, 1, 'unit', 'the file has no rows');
+        throw invalidRecording(path, 1, 'unit', 'the file has no rows');
     },
     finish: (sha256) => ({ columns, sha256, units: [...units].map(([unit, { rows }]) => ({ unit, rows })) }),
   };
@@ -188,10 +220,10 @@ function readRow(
 ): RecordedRow {
   const cycle = Number(cells[1]);
   if (!/^\d+(?:\.0*)?$/.test(cells[1] ?? '') || !Number.isSafeInteger(cycle)) {
-    throw invalid(path, line, 'cycle', `expected a whole number, found ${quote(cells[1])}`);
+    throw invalidRecording(path, line, 'cycle', `expected a whole number, found ${quote(cells[1])}`);
   }
   if (cycleBefore !== undefined && cycle <= cycleBefore) {
-    throw invalid(path, line, 'cycle', `cycle ${cycle} follows ${cycleBefore}; cycles of a unit must rise`);
+    throw invalidRecording(path, line, 'cycle', `cycle ${cycle} follows ${cycleBefore}; cycles of a unit must rise`);
   }
   const values = columns.map((name, i) => readCell(cells[i + 2] ?? '', path, line, name));
   return { cycle, values };
@@ -201,17 +233,18 @@ function readCell(cell: string, path: string, line: number, column: string): num
   if (cell === '') return Number.NaN;
   const value = Number(cell);
   if (!NUMBER.test(cell) || !Number.isFinite(value)) {
-    throw invalid(path, line, column, `expected a number, found ${quote(cell)}`);
+    throw invalidRecording(path, line, column, `expected a number, found ${quote(cell)}`);
   }
   return value;
 }
 
-function invalid(path: string, line: number, column: number | string, what: string): AppError {
+/** A mistake in a recording, with its place. */
+export function invalidRecording(path: string, line: number, column: number | string, what: string): AppError {
   return new AppError('RECORDING_INVALID', `${path}, line ${line}, column ${column}: ${what}`, {
     facts: { file: path, line, column },
   });
 }
 
-function quote(text: string | undefined): string {
+export function quote(text: string | undefined): string {
   return text === undefined ? 'nothing' : JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}…` : text);
 }

@@ -254,6 +254,102 @@ describe('presage replay', () => {
     expect(JSON.parse(stdout)).toMatchObject({ complete: false });
   });
 
+  it('replays NAB files as devices of their names, each value at its time', async () => {
+    const server = await broker();
+    const start = Date.UTC(2014, 3, 10, 0, 4);
+    const times = Array.from({ length: 70 }, (_, i) => start + (i < 40 ? i : i + 7) * 5 * 60_000);
+    const text = (at: number): string => new Date(at).toISOString().slice(0, 19).replace('T', ' ');
+    const nab = (name: string, scale: number): Promise<string> => {
+      const path = join(folder, name);
+      const lines = times.map((at, i) => `${text(at)},${(scale * Math.sin(i)).toFixed(6)}`);
+      return writeFile(path, ['timestamp,value', ...lines].join('\n')).then(() => path);
+    };
+    const args = [
+      'replay',
+      await nab('machine_temperature.csv', 80),
+      await nab('cpu-5f5533.csv', 3),
+      '--broker',
+      server.url,
+    ];
+    const seed = await seedOf(['machine_temperature', 'cpu-5f5533'], 'series');
+    const run = presage(...args, '--seed', seed, '--end', '2026-05-01T00:00:00Z', '--state', join(folder, 's.json'));
+    const { code, stderr, stdout } = await run.ended;
+    expect(code, stderr).toBe(0);
+    expect(stdout).toMatch(/^2 devices, 140 samples sent, 140 acknowledged/);
+    expect(stderr).toMatch(/a row every 5m/);
+    expect(stderr).toMatch(/not in model series, declared: value/);
+    const birth = server.received.find(({ channel, device }) => channel === 'birth' && device === 'cpu-5f5533');
+    expect(PAYLOADS.birth.parse(birth?.payload)).toMatchObject({
+      model: 'series',
+      signals: [{ name: 'value', kind: 'number', intervalMs: 300_000 }],
+    });
+    const samples = telemetryOf(server, 'machine_temperature').flatMap(({ t, s }) =>
+      s.map(([offset, signals]) => [t + offset, signals.value]),
+    );
+    const shift = Date.parse('2026-05-01T00:00:00Z') - (times.at(-1) ?? 0);
+    expect(samples).toEqual(times.map((at, i) => [at + shift, Number((80 * Math.sin(i)).toFixed(6))]));
+    const again = await presage(...args, '--seed', seed, '--state', join(folder, 's.json'), '--json').ended;
+    expect(JSON.parse(again.stdout)).toMatchObject({ samplesSent: 0, samplesResumed: 140, complete: true });
+  });
+
+  it('replays OBD-II logs of several trips as one car, by a file that says which column is what', async () => {
+    const server = await broker();
+    const header =
+      'TIME_S (), ENGINE_RPM (),VEHICLE_SPEED (),COOLANT_TEMPERATURE (),CONTROL_MODULE_VOLTAGE (),X_UNUSED ()';
+    const row = (i: number): string => `${i / 2}, ${800 + i}.0, ${i}, ${20 + i}, 14.1, 7,`;
+    const trip = (name: string, rows: number, tail = ''): Promise<string> => {
+      const path = join(folder, name);
+      const lines = Array.from({ length: rows }, (_, i) => row(i));
+      return writeFile(path, `${[header, ...lines].join('\r\n')}\r\n${tail}`).then(() => path);
+    };
+    const columns = join(folder, 'obd.json');
+    await writeFile(
+      columns,
+      JSON.stringify({
+        model: 'combustionCar',
+        time: { column: 'TIME_S ()', unit: 's' },
+        device: { name: 'car-7', pause: '8h' },
+        signals: {
+          'ENGINE_RPM ()': 'engineSpeedRpm',
+          'VEHICLE_SPEED ()': { signal: 'vehicleSpeedKmH', factor: 1.609344 },
+          'COOLANT_TEMPERATURE ()': 'coolantTempC',
+          'CONTROL_MODULE_VOLTAGE ()': 'moduleVoltageV',
+        },
+      }),
+    );
+    const files = [await trip('drive1.csv', 30), await trip('drive2.csv', 20, '10, 8')];
+    const seed = await seedOf(['car-7'], 'combustionCar');
+    const run = presage(
+      'replay',
+      ...files,
+      '--columns',
+      columns,
+      '--broker',
+      server.url,
+      '--seed',
+      seed,
+      '--batch',
+      '8',
+    );
+    const { code, stderr, stdout } = await run.ended;
+    expect(code, stderr).toBe(0);
+    expect(stdout).toMatch(/^1 devices, 50 samples sent, 50 acknowledged/);
+    expect(stderr).not.toMatch(/declared/);
+    const messages = telemetryOf(server, 'car-7');
+    expect(Math.max(...messages.map(({ s }) => s.length))).toBe(8);
+    const samples = messages.flatMap(({ t, s }) => s.map(([offset, signals]) => ({ at: t + offset, signals })));
+    expect(samples.map(({ at }) => at - (samples[0]?.at ?? 0))).toEqual([
+      ...Array.from({ length: 30 }, (_, i) => i * 500),
+      ...Array.from({ length: 20 }, (_, i) => 14_500 + 8 * HOUR_MS + i * 500),
+    ]);
+    expect(samples[3]?.signals).toEqual({
+      engineSpeedRpm: 803,
+      vehicleSpeedKmH: 3 * 1.609344,
+      coolantTempC: 23,
+      moduleVoltageV: 14.1,
+    });
+  });
+
   it('can be interrupted while it waits for a broker that is not there', async () => {
     const server = await broker();
     await server.close();
