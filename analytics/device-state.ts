@@ -5,7 +5,7 @@
 import type { BandState } from './alerts/bands.ts';
 import type { EpisodeState } from './alerts/episode.ts';
 import { type ContextState, initContext } from './detectors/context.ts';
-import { type MonitorState, restartMonitor } from './detectors/signal-monitor.ts';
+import type { MonitorState } from './detectors/signal-monitor.ts';
 import type { DevicePlan } from './plan.ts';
 
 /** Rises when old states can no longer be continued: such a device starts anew. */
@@ -41,6 +41,15 @@ export interface SignalState {
   falls: number;
 }
 
+/** What the detectors of the whole device know. */
+export interface WholeState {
+  /** by operating mode ('' where there is none), then by name and version of the detector */
+  readonly modes: Record<string, Record<string, unknown>>;
+  /** Since when learning has been withheld, and for how many samples. */
+  withheldSince: number | null;
+  withheldSamples: number;
+}
+
 export interface PrognoserState {
   readonly name: string;
   readonly version: string;
@@ -71,6 +80,8 @@ export interface DeviceState {
   /** by fault key */
   readonly episodes: Record<string, EpisodeState>;
   readonly prognosers: PrognoserState[];
+  /** Absent in states of older versions. */
+  whole?: WholeState;
 }
 
 export function initDevice(modelId: string): DeviceState {
@@ -105,20 +116,4 @@ export function reviveDevice(stored: unknown, modelId: string): DeviceState | un
   if (typeof stored !== 'object' || stored === null) return undefined;
   const { v, model } = stored as { v?: unknown; model?: unknown };
   return v === STATE_VERSION && model === modelId ? (stored as DeviceState) : undefined;
-}
-
-/** Ends a recording: what was learned stays, the clock and open questions start anew. */
-export function startRecording(state: DeviceState): void {
-  state.newestAt = 0;
-  for (const key of Object.keys(state.episodes)) delete state.episodes[key];
-  for (const signal of Object.values(state.signals)) {
-    signal.band.points.length = 0;
-    signal.withheldSince = null;
-    signal.withheldSamples = 0;
-    signal.last = null;
-    for (const mode of Object.values(signal.modes)) {
-      mode.last = null;
-      restartMonitor(mode.monitor);
-    }
-  }
 }

@@ -63,7 +63,11 @@ function evidenceOf(facts: AlertFacts): Evidence {
   const prediction = usable ?? episode.unestimated ?? undefined;
   const byPrediction = surprise < plan.threshold && usable !== undefined && episode.due > 0;
   return {
-    detector: byPrediction ? usable.method : detectorOf(state, because[0]?.signal),
+    detector: byPrediction
+      ? usable.method
+      : facts.explained?.whole?.detector
+        ? { name: facts.explained.whole.detector.name, version: facts.explained.whole.detector.version }
+        : detectorOf(state, because[0]?.signal),
     score: scoreOf(surprise),
     threshold: scoreOf(plan.threshold),
     because,
@@ -77,7 +81,7 @@ function evidenceOf(facts: AlertFacts): Evidence {
 
 /** Deviating signals of this fault key, or, when it was only foreseen, the signals in which the failure mode shows. */
 function contributions(facts: AlertFacts): Contribution[] {
-  const { state, plan, mode, explained } = facts;
+  const { mode, explained } = facts;
   const shown = (mode?.shows ?? []).map((show) => ({ signal: show.signal, surprise: 0 }));
   const deviating = explained?.signals ?? [];
   const lines = [...deviating, ...shown.filter((one) => !deviating.some(({ signal }) => signal === one.signal))];
@@ -86,18 +90,18 @@ function contributions(facts: AlertFacts): Contribution[] {
   const total = lines.reduce((sum, one) => sum + strength(one), 0);
   return lines
     .sort((a, b) => strength(b) - strength(a))
-    .map((one) => contributionOf(state, plan, one, total > 0 ? strength(one) / total : 0))
+    .map((one) => contributionOf(facts, one, total > 0 ? strength(one) / total : 0))
     .filter((line) => line !== undefined)
     .slice(0, MAX_LINES);
 }
 
 function contributionOf(
-  state: DeviceState,
-  plan: DevicePlan,
+  { state, plan, explained }: AlertFacts,
   { signal }: SignalEvidence,
   share: number,
 ): Contribution | undefined {
-  const last = strongestMode(state, signal);
+  // What the other signals let expect says more than what the signal's own past does.
+  const last = explained?.whole?.lines.find((line) => line.signal === signal) ?? strongestMode(state, signal);
   if (!last) return undefined;
   const { value, expected, low, high } = last;
   const unit = plan.conditions.find((one) => one.name === signal)?.unit ?? '';

@@ -1,9 +1,11 @@
 /** What scoring a device needs to know about its model, worked out once a model instead of once a sample. */
 import type { DeviceModel, FailureMode, SignalSpec } from '../contract/devices/device-model.ts';
-import { HOUR_MS } from '../contract/kernel/time.ts';
+import { HOUR_MS, MINUTE_MS } from '../contract/kernel/time.ts';
 import type { AlertPolicy } from './alerts/policy.ts';
 import { raiseThreshold } from './alerts/policy.ts';
 import type { ContextSpec } from './detectors/context.ts';
+import type { DeviceDetector } from './detectors/device-detector.ts';
+import { DEVICE_DETECTORS } from './detectors/registry.ts';
 import { assumedRhythm, monitorParams, type Rhythm } from './detectors/settings.ts';
 import type { MonitorParams } from './detectors/signal-monitor.ts';
 import type { Prognoser } from './prognosis/prognoser.ts';
@@ -20,7 +22,10 @@ export interface DevicePlan {
   readonly model: DeviceModel | undefined;
   /** Scored signals of a known model; an unknown model's signals are planned as they appear. */
   readonly conditions: readonly SignalPlan[];
-  readonly planSignal: (name: string) => SignalPlan;
+  /** @param alone it is the only signal of its sample */
+  readonly planSignal: (name: string, alone?: boolean) => SignalPlan;
+  /** Detectors that see all signals of a sample at once. */
+  readonly deviceDetectors: readonly DeviceDetector<unknown>[];
   readonly contexts: readonly ContextSpec[];
   readonly modeSignal: string | undefined;
   /** Operating modes of the catalogue; a device may send any text, and each mode costs memory. */
@@ -38,6 +43,10 @@ export interface DevicePlan {
 const NOVELTY_WARMUP_ROWS = 100;
 /** A week at five minutes. */
 const ADOPT_AFTER_SAMPLES = 2_016;
+/** Samples closer together than this say the same thing: they share one part of the budget. */
+const LEAST_INTERVAL_MS = 2 * MINUTE_MS;
+/** Nothing is known of how a fault of such a device fades: what is nearly usual again is over. */
+const UNKNOWN_CLEAR_SHARE = 0.8;
 const PREDICT_EVERY_MS = 3 * HOUR_MS;
 
 /** Plan of a model of the catalogue. */
@@ -66,6 +75,7 @@ export function planModel(
       range: undefined,
       params: monitorParams(rhythm, contexts.length, undefined),
     }),
+    deviceDetectors: [],
     contexts: contexts.map(contextSpec),
     modeSignal: model.signals.find((signal) => signal.role === 'mode')?.name,
     modeIds: new Set(model.modes.map((mode) => mode.id)),
@@ -81,15 +91,17 @@ export function planModel(
 /** Plan of a device that no catalogue describes, once its interval is known: every number is scored, nothing is explained. */
 export function planUnknown(modelId: string, intervalMs: number, policy: AlertPolicy): DevicePlan {
   const rhythm = assumedRhythm(intervalMs);
-  const params: MonitorParams = {
-    ...monitorParams(rhythm, 0, undefined, true),
+  const params = monitorParams(rhythm, 0, undefined, true);
+  const aloneParams: MonitorParams = {
+    ...params,
     novelty: { warmupRows: NOVELTY_WARMUP_ROWS, ...(rhythm.seasonMs ? { seasonMs: rhythm.seasonMs } : {}) },
   };
   return {
     modelId,
     model: undefined,
     conditions: [],
-    planSignal: (name) => ({ name, unit: '', range: undefined, params }),
+    planSignal: (name, alone) => ({ name, unit: '', range: undefined, params: alone ? aloneParams : params }),
+    deviceDetectors: DEVICE_DETECTORS,
     contexts: [],
     modeSignal: undefined,
     modeIds: new Set(),
@@ -97,10 +109,11 @@ export function planUnknown(modelId: string, intervalMs: number, policy: AlertPo
     prognosers: [],
     predictEverySamples: Number.MAX_SAFE_INTEGER,
     intervalMs,
-    threshold: raiseThreshold(policy.alertsPer1000DeviceDays, intervalMs, 1),
+    threshold: raiseThreshold(policy.alertsPer1000DeviceDays, Math.max(intervalMs, LEAST_INTERVAL_MS), 1),
     // Without a catalogue nothing is known about time: delays count samples.
     policy: {
       ...policy,
+      clearShare: Math.max(policy.clearShare, UNKNOWN_CLEAR_SHARE),
       offMs: Math.min(policy.offMs, policy.offSamples * intervalMs),
       adoptAfterMs: Math.min(policy.adoptAfterMs, ADOPT_AFTER_SAMPLES * intervalMs),
     },

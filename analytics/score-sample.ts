@@ -32,6 +32,7 @@ import {
 import { alertFindingOf } from './findings.ts';
 import type { DevicePlan, SignalPlan } from './plan.ts';
 import type { PrognosisInput } from './prognosis/prognoser.ts';
+import { judgeWhole, learnWhole, teachWhole, type WholeJudgement } from './score-whole.ts';
 
 /** One sample on its way through analytics. */
 export interface SampleToScore {
@@ -77,6 +78,7 @@ interface Judged {
   readonly plan: SignalPlan;
   readonly signal: SignalState;
   readonly mode: ModeState;
+  readonly value: number;
   readonly input: DetectorInput;
   readonly result: MonitorResult | undefined;
 }
@@ -90,15 +92,22 @@ export function scoreSample(state: DeviceState, plan: DevicePlan, sample: Sample
   state.newestAt = sample.observedAt;
   state.samples++;
   const judged = judge(state, plan, sample);
+  const whole = judgeWhole(state, plan, modeNameOf(plan, sample), {
+    at: sample.observedAt,
+    names: judged.map((one) => one.plan.name),
+    values: judged.map((one) => one.value),
+  });
   if (sample.healthy) {
     for (const { mode, input, result } of judged) teachMonitor(mode.monitor, input, result);
+    if (whole) teachWhole(state, plan, whole);
     return { kind: 'scored', findings: [], values: judged.length, surprise: 0, novelty: 0 };
   }
   const predictions = prognose(state, plan, sample);
   const findings: Finding[] = predictions.map((one) => one.finding).filter((finding) => finding !== undefined);
-  const { surprise, novelty, alerts } = stepAlerts(state, plan, sample, judged, predictions);
+  const { surprise, novelty, alerts } = stepAlerts(state, plan, sample, judged, whole, predictions);
   findings.push(...alerts);
   learn(state, plan, sample, judged);
+  if (whole) learnWhole(state, plan, whole);
   return { kind: 'scored', findings, values: judged.length, surprise, novelty };
 }
 
@@ -127,7 +136,7 @@ function judge(state: DeviceState, plan: DevicePlan, sample: SampleToScore): Jud
       note(mode, input.at, value, result);
       recordBand(signal.band, input.at, bandSlotMs(plan), result.expected, result.low, result.high);
     }
-    judged.push({ plan: signalPlan, signal, mode, input, result });
+    judged.push({ plan: signalPlan, signal, mode, value, input, result });
   }
   return judged;
 }
@@ -153,8 +162,9 @@ function bandSlotMs(plan: DevicePlan): number {
 function plansOf(state: DeviceState, plan: DevicePlan, sample: SampleToScore): readonly SignalPlan[] {
   if (plan.model) return plan.conditions;
   const plans: SignalPlan[] = [];
+  const alone = Object.keys(sample.signals).length === 1;
   for (const name in sample.signals) {
-    if (typeof sample.signals[name] === 'number') plans.push(plan.planSignal(name));
+    if (typeof sample.signals[name] === 'number') plans.push(plan.planSignal(name, alone));
     if (plans.length >= MAX_SIGNALS) {
       state.overflow++;
       break;
@@ -217,6 +227,8 @@ function note(mode: ModeState, at: number, value: number, result: MonitorResult)
   };
 }
 
+const NO_EVIDENCE: Evidence = { fresh: [], held: [], strongest: 0 };
+
 /** Strongest evidence of each signal over its modes. */
 interface Evidence {
   /** By this sample's mode and by drift: may open an episode. */
@@ -263,19 +275,21 @@ function stepAlerts(
   plan: DevicePlan,
   sample: SampleToScore,
   judged: readonly Judged[],
+  whole: WholeJudgement | undefined,
   predictions: readonly Renewed[],
 ): AlertStep {
   const novelty = judged.reduce((top, one) => Math.max(top, one.result?.novelty ?? 0), 0);
-  const evidence = evidenceOf(state, plan, sample.observedAt);
+  // The signals of a device that no catalogue describes are judged together, where there are several.
+  const evidence = whole && !plan.model ? NO_EVIDENCE : evidenceOf(state, plan, sample.observedAt);
   const open = openKeys(state);
   const busy = predictions.length > 0 || Object.values(state.episodes).some((episode) => !isIdle(episode));
-  const strongest = evidence.held.reduce((top, one) => Math.max(top, Math.abs(one.surprise)), 0);
+  const strongest = evidence.held.reduce((top, one) => Math.max(top, Math.abs(one.surprise)), whole?.surprise ?? 0);
   // Nearly every sample of a healthy device ends here.
   if (!busy && strongest < plan.threshold * plan.policy.clearShare)
-    return { surprise: evidence.strongest, novelty, alerts: [] };
+    return { surprise: Math.max(evidence.strongest, whole?.surprise ?? 0), novelty, alerts: [] };
 
-  const fresh = attribute(plan.modes, open, notable(evidence.fresh), plan.threshold);
-  const held = attribute(plan.modes, open, notable(evidence.held), plan.threshold);
+  const fresh = withWhole(attribute(plan.modes, open, notable(evidence.fresh), plan.threshold), whole);
+  const held = withWhole(attribute(plan.modes, open, notable(evidence.held), plan.threshold), whole);
   const keys = new Set([...Object.keys(state.episodes), ...fresh.map((one) => one.faultKey)]);
   for (const { prediction } of predictions) keys.add(prediction.faultKey);
   const ranked = rankModes(plan.modes, notable(evidence.held), plan.threshold);
@@ -297,6 +311,19 @@ function stepAlerts(
     if (finding) alerts.push(finding);
   }
   return { surprise, novelty, alerts };
+}
+
+/** Adds what the detectors of the whole device found to what is unexplained, where it says more. */
+function withWhole(found: readonly Attribution[], whole: WholeJudgement | undefined): readonly Attribution[] {
+  if (!whole || whole.surprise === 0) return found;
+  return found.map((one) => {
+    if (one.faultKey !== UNEXPLAINED || whole.surprise <= one.surprise) return one;
+    const signals = whole.lines.map(({ signal, surprise, direction }) => ({
+      signal,
+      surprise: direction === 'up' ? surprise : -surprise,
+    }));
+    return { faultKey: UNEXPLAINED, surprise: whole.surprise, signals, whole };
+  });
 }
 
 function notable(evidence: readonly SignalEvidence[]): readonly SignalEvidence[] {

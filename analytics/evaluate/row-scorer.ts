@@ -3,8 +3,9 @@
  * Nothing is known of the rows to come, of their number, or of their smallest and largest value.
  */
 import { type AlertPolicy, DEFAULT_POLICY } from '../alerts/policy.ts';
-import { type DeviceState, initDevice, startRecording } from '../device-state.ts';
+import { type DeviceState, initDevice } from '../device-state.ts';
 import { createDeviceScorer } from '../score-device.ts';
+import { startRecording } from '../start-recording.ts';
 import type { RecordingRow } from './recording.ts';
 import { createRefractory } from './refractory.ts';
 
