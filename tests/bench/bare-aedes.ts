@@ -2,4 +2,4 @@
 import { startBareAedes } from './swarm.ts';
 
 const { port } = await startBareAedes();
-process.stdout.write(`${port}\n`);
+process.stdout.write(`port ${port}\n`);

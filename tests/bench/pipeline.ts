@@ -10,7 +10,7 @@ import { type BenchServer, benchDevices, startBenchServer } from './bench-server
 import { row } from './ingest/figures.ts';
 import { startSilentFleet } from './ingest/silent-fleet.ts';
 import { measureThroughput } from './ingest/throughput.ts';
-import { residentMib } from './process-memory.ts';
+import { residentMib } from './process-facts.ts';
 
 const { values: given } = parseArgs({
   options: { seconds: { type: 'string', default: '8' }, rounds: { type: 'string', default: '3' } },

@@ -83,10 +83,17 @@ export const TEN_SIGNALS: PayloadSource = {
   export: 'tenSignals',
 };
 
+export interface BareProcess extends BareServer {
+  readonly pid: number;
+  /** What it has written. */
+  log(): string;
+}
+
 /** The bare Aedes in a process of its own. */
-export async function startBareAedesProcess(): Promise<BareServer & { readonly pid: number }> {
-  const program = await startOwnProgram(new URL('./bare-aedes.ts', import.meta.url), [], /^(\d+)\n/);
-  return { port: Number(program.ready[1]), pid: program.pid, close: () => program.stop() };
+export async function startBareAedesProcess(env: Readonly<Record<string, string>> = {}): Promise<BareProcess> {
+  const file = new URL('./bare-aedes.ts', import.meta.url);
+  const program = await startOwnProgram(file, [], /^port (\d+)$/m, { env: { ...process.env, ...env } });
+  return { port: Number(program.ready[1]), pid: program.pid, log: program.output, close: () => program.stop() };
 }
 
 /** Runs the swarm in a thread of its own. Rejects when no connection was accepted. */

@@ -20,8 +20,6 @@ export interface ChaosDeviceConfig {
   readonly secret: string;
   /** Mean time between two new messages. */
   readonly intervalMs: number;
-  /** No mischief, and no journal: for runs so long that it would not fit. */
-  readonly steady?: true;
 }
 
 export interface ChaosDevice {
@@ -177,7 +175,6 @@ export function createChaosDevice(config: ChaosDeviceConfig, random: Random): Ch
   function make(): void {
     const message = traffic.next(Date.now());
     queue.push(message);
-    if (config.steady) return;
     journal.push(message);
     if (traffic.skewMs !== 0) mischief.skewed++;
     if (hasEqualTimes(message)) mischief.equalTimes++;

@@ -38,7 +38,8 @@ const WARM_UP = 0.3;
 export const JUDGED_FROM_SECONDS = 600;
 const MIN_SAMPLES = 20;
 
-export function judgeSoak(samples: readonly SoakSample[]): SoakVerdict {
+/** @param incomingBytesPerS lag may grow by a second of it over the whole run: that is rhythm, not a slope */
+export function judgeSoak(samples: readonly SoakSample[], incomingBytesPerS = 0): SoakVerdict {
   const end = samples.at(-1)?.atSeconds ?? 0;
   const measured = samples.filter((sample) => sample.atSeconds >= end * WARM_UP);
   const measuredSeconds = end - (measured[0]?.atSeconds ?? end);
@@ -71,7 +72,7 @@ export function judgeSoak(samples: readonly SoakSample[]): SoakVerdict {
   );
   const lagBytes = trend(
     ({ lagBytes: bytes }) => bytes,
-    () => MIB,
+    () => Math.max(MIB, incomingBytesPerS),
   );
   const judged = measuredSeconds >= JUDGED_FROM_SECONDS * (1 - WARM_UP) && measured.length >= MIN_SAMPLES;
   const ok = judged && residentBytes.ok && openFiles.ok && lagBytes.ok;

@@ -1,96 +1,126 @@
 /**
- * `npm run soak -- [--minutes 45] [--rate 300] [--devices 20]`: a whole Presage at a constant rate of messages a second, and
- * whether its memory, descriptors and lag stand still. Prints one JSON verdict; ends with 1 when something grew, when the
- * rate was not held, or when a message was not acknowledged. A run too short for slopes says so and judges the rest.
+ * `npm run soak -- [--minutes 45] [--share 0.6] [--rate N] [--connections 50]`: a whole Presage at a constant rate of
+ * messages a second, and whether its memory, descriptors and lag stand still. Without `--rate` it first measures the
+ * rate that this machine holds, and takes that share of it. Prints one JSON verdict; ends with 1 when something grew,
+ * when the rate was not held, or when the books do not balance to the message. A run too short for slopes says so and
+ * judges the rest.
  */
 import { parseArgs } from 'node:util';
-import { seededRandom } from '../../contract/kernel/random.ts';
-import type { SeedFile } from '../../contract/kernel/seed.ts';
-import { createChaosDevice } from '../chaos/device.ts';
+import { type BenchServer, startBenchServer } from '../bench/bench-server.ts';
+import { findHeldRate } from '../bench/ingest/held.ts';
+import { lossOf, runOpenLoop } from '../bench/ingest/open-loop.ts';
+import type { SwarmResult } from '../bench/swarm.ts';
+import { tenSignals } from '../bench/ten-signals.ts';
 import { balanceOf, lagBytes, metricsOf } from '../chaos/server-view.ts';
-import { startPresage } from '../support/presage-process.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { judgeSoak, type SoakSample } from './judge-soak.ts';
 
 const { values: options } = parseArgs({
   options: {
     minutes: { type: 'string', default: '45' },
-    rate: { type: 'string', default: '300' },
-    devices: { type: 'string', default: '20' },
-    seed: { type: 'string', default: '1' },
+    rate: { type: 'string' },
+    share: { type: 'string', default: '0.6' },
+    connections: { type: 'string', default: '50' },
+    'search-from': { type: 'string', default: '8000' },
+    'search-to': { type: 'string', default: '128000' },
   },
 });
 const seconds = Number(options.minutes) * 60;
-const rate = Number(options.rate);
-/** Timers are never early: a little below the asked rate is the machine, much below is the server. */
-const HELD_SHARE = 0.9;
-const secretOf = (device: string): string => `secret-of-${device}-0123456789abcdef`;
-const names = Array.from({ length: Number(options.devices) }, (_, index) => `fridge-${index}`);
-const random = seededRandom(Number(options.seed));
+const connections = Number(options.connections);
+/** A trial of the search. Longer than in a bench: the load must be right for the whole run. */
+const TRIAL_SECONDS = 10;
+/** Connecting and stopping take a moment of the run. */
+const HELD_SHARE = 0.98;
+const SETTLE_LIMIT_MS = 120_000;
 
-const seed: SeedFile = {
-  tenants: [
-    {
-      id: 'soak',
-      name: 'Soak',
-      centres: [{ id: 'centre', name: 'Centre', timeZone: 'UTC' }],
-      users: [],
-      devices: names.map((id) => ({ id, model: 'refrigerator', secret: secretOf(id) })),
-    },
-  ],
-};
-
-const server = await startPresage({ seed });
+const heldRate = options.rate === undefined ? await measureHeldRate() : undefined;
+const rate = Math.round(heldRate === undefined ? Number(options.rate) : heldRate * Number(options.share));
+const server = await startBenchServer({ devices: connections });
 let exitCode = 1;
 try {
-  exitCode = await run();
+  exitCode = await run(server);
 } finally {
   await server.dispose();
 }
 process.exit(exitCode);
 
-async function run(): Promise<number> {
-  const port = Number(new URL(server.broker).port);
-  const fleet = names.map((device) =>
-    createChaosDevice(
-      {
-        port,
-        tenant: 'soak',
-        device,
-        secret: secretOf(device),
-        intervalMs: (1_000 * names.length) / rate,
-        steady: true,
-      },
-      seededRandom(Math.floor(random() * 2 ** 31)),
-    ),
-  );
-  for (const device of fleet) device.start();
-  const samples = await watch();
-  for (const device of fleet) device.quiet();
-  await waitFor('every message to be acknowledged', () => fleet.every((device) => device.pending() === 0), 60_000);
-  for (const device of fleet) device.stop();
-  await waitFor('the followers to pass', async () => lagBytes(await metricsOf(server.api)) === 0, 60_000);
-  // Counters are handed on once a second.
-  await new Promise((resolve) => setTimeout(resolve, 2_500));
-  const balance = balanceOf(await metricsOf(server.api));
-  const verdict = judgeSoak(samples);
-  const messagesPerSecond = balance.received / seconds;
-  const held = messagesPerSecond >= HELD_SHARE * rate;
-  const exact = balance.difference === 0 && balance.stored === balance.logged;
-  const ok = held && exact && (verdict.ok || !verdict.judged);
-  process.stdout.write(`${JSON.stringify({ ...verdict, ok, held, exact, messagesPerSecond, asked: rate, balance })}\n`);
-  if (!ok) process.stderr.write(`last words of the server:\n${server.log().slice(-3_000)}\n`);
+/** On a server of its own, so that the judged one begins fresh. */
+async function measureHeldRate(): Promise<number> {
+  const scratch = await startBenchServer({ devices: connections * 20 });
+  try {
+    const found = await findHeldRate(scratch, {
+      connections,
+      seconds: TRIAL_SECONDS,
+      searchFromPerS: Number(options['search-from']),
+      searchToPerS: Number(options['search-to']),
+      say,
+    });
+    return found.ratePerS;
+  } finally {
+    await scratch.dispose();
+  }
+}
+
+async function run({ process: presage, port, caughtUp, nextDevices }: BenchServer): Promise<number> {
+  say(`${rate} messages a second for ${options.minutes} min${heldRate ? `; held rate ${heldRate}` : ''}`);
+  const publishing = runOpenLoop({ port, devices: nextDevices(connections), ratePerS: rate, seconds });
+  const ended = new AbortController();
+  const [result, samples] = await Promise.all([
+    publishing.finally(() => ended.abort()),
+    watch(presage.api, ended.signal),
+  ]);
+  await caughtUp();
+  const counted = await countedOf(presage.api, result);
+  const { balance } = counted;
+  const verdict = judgeSoak(samples, rate * tenSignals(0, 1).length);
+  const messagesPerSecond = result.acknowledged / seconds;
+  const trouble = lossOf(result);
+  const held = trouble === undefined && messagesPerSecond >= HELD_SHARE * rate;
+  const ok = held && counted.exact && (verdict.ok || !verdict.judged);
+  const report = {
+    ...verdict,
+    ok,
+    held,
+    ...(trouble === undefined ? {} : { trouble }),
+    exact: counted.exact,
+    asked: rate,
+    ...(heldRate === undefined ? {} : { heldRate }),
+    messagesPerSecond,
+    published: result.sent,
+    acknowledged: result.acknowledged,
+    latencyMs: result.latencyMs,
+    balance,
+  };
+  process.stdout.write(`${JSON.stringify(report)}\n`);
+  if (!ok) say(`last words of the server:\n${presage.log().slice(-3_000)}`);
   return ok ? 0 : 1;
 }
 
-/** A look at the server every ten seconds, or sixty in a short run. */
-async function watch(): Promise<SoakSample[]> {
+/** The books once nothing moves any more: counters are handed on once a second. Every message is there, and only once. */
+async function countedOf(api: string, { sent, acknowledged }: SwarmResult) {
+  let balance = balanceOf(await metricsOf(api));
+  const isExact = (): boolean =>
+    balance.difference === 0 &&
+    balance.received === sent &&
+    balance.logged === acknowledged &&
+    balance.stored === balance.logged;
+  const settled = async (): Promise<boolean> => {
+    balance = balanceOf(await metricsOf(api));
+    return isExact();
+  };
+  await waitFor('the books to balance', settled, SETTLE_LIMIT_MS).catch(() => undefined); // `exact` says so.
+  return { balance, exact: isExact() && acknowledged === sent };
+}
+
+/** A look at the server every ten seconds, or sixty in a short run, until the publishing has ended. */
+async function watch(api: string, ended: AbortSignal): Promise<SoakSample[]> {
   const samples: SoakSample[] = [];
   const startedAt = performance.now();
   const stepMs = Math.min(10_000, (seconds * 1_000) / 60);
-  for (let next = startedAt + stepMs; next <= startedAt + seconds * 1_000; next += stepMs) {
+  for (let next = startedAt + stepMs; !ended.aborted; next += stepMs) {
     await new Promise((resolve) => setTimeout(resolve, Math.max(0, next - performance.now())));
-    const metrics = await metricsOf(server.api);
+    if (ended.aborted) break; // What is looked at then is no longer under load.
+    const metrics = await metricsOf(api);
     samples.push({
       atSeconds: (performance.now() - startedAt) / 1_000,
       residentBytes: metrics.get('process_resident_memory_bytes') ?? 0,
@@ -99,4 +129,8 @@ async function watch(): Promise<SoakSample[]> {
     });
   }
   return samples;
+}
+
+function say(line: string): void {
+  process.stderr.write(`${line}\n`);
 }

@@ -37,6 +37,12 @@ describe('the verdict of a soak run', () => {
     expect(verdict[key].ok).toBe(false);
   });
 
+  it('allows lag a second of what comes in, and no more', () => {
+    const growing = run((atSeconds) => ({ lagBytes: atSeconds * 2_000 }));
+    expect(judgeSoak(growing, 10 * MIB).lagBytes.ok).toBe(true);
+    expect(judgeSoak(growing, 2 * MIB).lagBytes.ok).toBe(false);
+  });
+
   it('does not claim to know after a minute', () => {
     expect(judgeSoak(run(() => ({}), 1))).toMatchObject({ judged: false, ok: false });
     expect(judgeSoak([])).toMatchObject({ judged: false, ok: false });

@@ -5,7 +5,8 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { dial } from '../swarm-dial.ts';
 import type { FleetOptions, FleetReport } from './silent-fleet.ts';
 
-const { target, devices, maxDialling, retryMs } = workerData as FleetOptions;
+const { target, devices, maxDialling, returnAtOnce, retryMs } = workerData as FleetOptions;
+let limit = maxDialling;
 let connected = 0;
 let dialling = 0;
 let attempts = 0;
@@ -15,7 +16,7 @@ async function keepConnected(index: number): Promise<void> {
   const device = devices[index];
   if (!device) return;
   for (;;) {
-    if (dialling >= maxDialling) await new Promise<void>((resolve) => waiting.push(resolve));
+    if (dialling >= limit) await new Promise<void>((resolve) => waiting.push(resolve));
     dialling += 1;
     attempts += 1;
     const socket = await dial(target, device);
@@ -31,6 +32,7 @@ async function keepConnected(index: number): Promise<void> {
     if (connected === devices.length) {
       parentPort?.postMessage({ at: Date.now(), attempts } satisfies FleetReport);
       attempts = 0;
+      if (returnAtOnce) limit = Number.POSITIVE_INFINITY;
     }
     await closed;
     connected -= 1;

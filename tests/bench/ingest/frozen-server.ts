@@ -83,4 +83,4 @@ createInterface({ input: process.stdin }).on('line', (line) => {
     outcomes.clear();
   }
 });
-process.stdout.write(`${broker.ports().mqtt}\n`);
+process.stdout.write(`port ${broker.ports().mqtt}\n`);

@@ -13,7 +13,9 @@ const FROZEN = { clientId: `${TENANT}.frozen`, secret: 'unused', topic: `presage
 const WINDOW = 10;
 
 export const frozen: Part = async ({ rounds, connections, frozenSeconds, say }) => {
-  const server = await startOwnProgram(new URL('./frozen-server.ts', import.meta.url), [], /^(\d+)\n/, { stdin: true });
+  const server = await startOwnProgram(new URL('./frozen-server.ts', import.meta.url), [], /^port (\d+)$/m, {
+    stdin: true,
+  });
   const port = Number(server.ready[1]);
   let used = 0;
   const rate = async (): Promise<number> => {

@@ -6,7 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { linearRegression, median } from 'simple-statistics';
 import { type BenchServer, startBenchServer } from '../bench-server.ts';
 import { findRate } from '../find-rate.ts';
-import { residentMib } from '../process-memory.ts';
+import { residentMib } from '../process-facts.ts';
 import { tenSignals } from '../ten-signals.ts';
 import type { BenchOptions, Part } from './figures.ts';
 import { publishFailure, runOpenLoop } from './open-loop.ts';

@@ -27,11 +27,16 @@ export function runOpenLoop({ port, devices, ratePerS, seconds, stopFlag }: Open
   });
 }
 
-/** Why a publisher has not had its rate, or nothing when all went out in time and was acknowledged. */
-export function publishFailure(result: SwarmResult): string | undefined {
+/** What of it was lost or never published, or nothing. */
+export function lossOf(result: SwarmResult): string | undefined {
   if (result.closed > 0) return `${result.closed} connections closed`;
   if (result.overrun) return 'too many in flight';
   if (result.acknowledged < result.sent) return `${result.sent - result.acknowledged} not acknowledged`;
-  if (result.behindMs > MAX_BEHIND_MS) return `the publisher itself was ${Math.round(result.behindMs)} ms late`;
   return undefined;
+}
+
+/** Why a publisher has not had its rate, or nothing when all went out in time and was acknowledged. */
+export function publishFailure(result: SwarmResult): string | undefined {
+  const late = result.behindMs > MAX_BEHIND_MS ? `the publisher itself was ${Math.round(result.behindMs)} ms late` : '';
+  return lossOf(result) ?? (late || undefined);
 }

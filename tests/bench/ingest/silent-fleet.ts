@@ -8,6 +8,8 @@ export interface FleetOptions {
   readonly devices: readonly SwarmDevice[];
   /** Logins under way at once. */
   readonly maxDialling: number;
+  /** The limit holds only until all are connected for the first time: those who come back come all at once. */
+  readonly returnAtOnce?: true;
   /** Mean time until a device that was refused tries again. */
   readonly retryMs: number;
 }
