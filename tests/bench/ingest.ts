@@ -1,5 +1,5 @@
 /**
- * `npm run bench:ingest -- [--only a,b] [--quick] [--rounds 3] [--seconds 4] …`: how fast, how quick to answer and how
+ * `npm run bench:ingest -- [--only a,b] [--quick] [--rounds 3] [--seconds 3] …`: how fast, how quick to answer and how
  * large Presage is, as ratios to what it is compared with in the same run; medians of the rounds. Peers that are not
  * installed are left out and named. What each figure means: docs/performance.md. Ends with 1 when a floor is missed and
  * `--check` is given.
@@ -61,7 +61,7 @@ const { values: given } = parseArgs({
 });
 const DEFAULTS = {
   rounds: '3',
-  seconds: '4',
+  seconds: '3',
   connections: '50',
   rate: '20000',
   'query-rate': '5000',
