@@ -76,9 +76,16 @@ export const held: Part = async (options) => {
  * @throws Error when no rate held at all
  */
 export async function findHeldRate(server: BenchServer, options: HeldOptions, near?: number): Promise<HeldTrial> {
+  const { connections, seconds } = options;
+  const start = near ?? options.searchFromPerS;
+  // The first messages of a new process are compiled, not measured.
+  if (near === undefined) {
+    const devices = server.nextDevices(connections);
+    await runOpenLoop({ port: server.port, devices, ratePerS: start / 4, seconds: seconds / 2 });
+  }
   let best: HeldTrial | undefined;
   await findRate({
-    start: near ?? options.searchFromPerS,
+    start,
     ...(near === undefined ? {} : { step: 1.15 }),
     max: options.searchToPerS,
     holds: async (ratePerS) => {

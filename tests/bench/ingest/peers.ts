@@ -94,8 +94,10 @@ async function measureAll(pipelines: readonly Pipeline[], options: BenchOptions)
 
 /** @throws Error when nothing arrived at any rate: that is no comparison */
 async function lossFreeRate(pipeline: Pipeline, options: BenchOptions, near: number | undefined): Promise<number> {
+  const start = near || Math.min(pipeline.startPerS, options.searchToPerS);
+  if (!near) await warmUp(pipeline, start / 4, options);
   const found = await findRate({
-    start: near || Math.min(pipeline.startPerS, options.searchToPerS),
+    start,
     ...(near ? { step: 1.15 } : {}),
     max: options.searchToPerS,
     async holds(ratePerS) {
@@ -109,6 +111,11 @@ async function lossFreeRate(pipeline: Pipeline, options: BenchOptions, near: num
   if (found === 0) throw new Error(`${pipeline.name} lost messages at every rate`);
   if (found >= options.searchToPerS) options.say(`  ${pipeline.name}: held all that was tried; raise --search-to`);
   return found;
+}
+
+/** The first messages of a new process are compiled, not measured. */
+async function warmUp(pipeline: Pipeline, ratePerS: number, { connections, seconds }: BenchOptions): Promise<void> {
+  await runOpenLoop({ port: pipeline.port(), devices: pipeline.devices(connections), ratePerS, seconds });
 }
 
 /** Nothing when every message reached the database in time. */
