@@ -11,23 +11,28 @@ import { findSimulatedModel } from './models/catalogue.ts';
 import { streamOf } from './models/simulation.ts';
 import type { RecordingRequest } from './record-device.ts';
 import { SENSOR_LIES, type SensorLie } from './sensors.ts';
+import type { SimulatedDevice } from './simulated-device.ts';
 
 /** Devices from this seed on are never looked at while a detector is made. */
 export const HELD_OUT_SEEDS = 1_000_000;
 
-export interface RecordingMix {
+/** When something may happen to a device of a model. */
+interface Frame {
   readonly model: string;
+  readonly start: number;
+  readonly days: number;
+  /** Nothing happens before this day, so that a detector has seen the healthy machine. */
+  readonly quietDays: number;
+}
+
+export interface RecordingMix extends Frame {
   /** Seed of the first device; the others follow. */
   readonly firstSeed: number;
   readonly count: number;
-  readonly start: number;
-  readonly days: number;
   /** Shares of the devices, 0..1, drawn independently: a faulty one may also be confounded. */
   readonly faultShare: number;
   readonly confounderShare: number;
   readonly lieShare: number;
-  /** Nothing happens before this day, so that a detector has seen the healthy machine. */
-  readonly quietDays: number;
 }
 
 const MIX_STREAM = 41;
@@ -58,8 +63,32 @@ export function drawRecordings(mix: RecordingMix): RecordingRequest[] {
   });
 }
 
+/**
+ * Gives shares of a fleet confounders and lying sensors, after the first third of the period. What a device gets hangs on its
+ * own seed alone.
+ */
+export function disturb<Device extends SimulatedDevice>(
+  devices: readonly Device[],
+  period: { readonly start: number; readonly end: number },
+  shares: { readonly confounders: number; readonly lies: number },
+): readonly Device[] {
+  const days = (period.end - period.start) / DAY_MS;
+  return devices.map((device) => {
+    const random = streamOf(device.seed, MIX_STREAM);
+    const chances = { confounder: random(), lie: random() };
+    const frame: Frame = { model: device.model, start: period.start, days, quietDays: days / 3 };
+    const confounders = drawConfounders(random, frame);
+    const lie = drawLie(random, frame);
+    return {
+      ...device,
+      ...(chances.confounder < shares.confounders ? { confounders } : {}),
+      ...(chances.lie < shares.lies ? { lies: [lie] } : {}),
+    };
+  });
+}
+
 /** A fault that ends the machine's life before the recording ends, slowly or fast, bent more or less. */
-function drawFault(random: Random, codes: readonly string[], mix: RecordingMix): FaultPlan | undefined {
+function drawFault(random: Random, codes: readonly string[], mix: Frame): FaultPlan | undefined {
   const span = mix.days - mix.quietDays;
   const faultKey = codes[Math.floor(random() * codes.length)];
   const onset = mix.quietDays + LATEST_ONSET * span * random();
@@ -77,13 +106,13 @@ function drawFault(random: Random, codes: readonly string[], mix: RecordingMix):
 }
 
 /** One change, or two of different kinds in one device of four. */
-function drawConfounders(random: Random, mix: RecordingMix): readonly Confounder[] {
+function drawConfounders(random: Random, mix: Frame): readonly Confounder[] {
   const first = drawConfounder(random, mix);
   const second = drawConfounder(random, mix);
   return random() < 0.25 && second.kind !== first.kind ? [first, second] : [first];
 }
 
-function drawConfounder(random: Random, mix: RecordingMix): Confounder {
+function drawConfounder(random: Random, mix: Frame): Confounder {
   const kind = CONFOUNDER_KINDS[Math.floor(random() * CONFOUNDER_KINDS.length)] ?? 'loadStep';
   const at = happensAt(random, mix);
   const strength = (0.4 + 0.6 * random()) * (random() < 0.5 ? -1 : 1);
@@ -98,13 +127,13 @@ function drawConfounder(random: Random, mix: RecordingMix): Confounder {
   };
 }
 
-function drawLie(random: Random, mix: RecordingMix): SensorLie {
+function drawLie(random: Random, mix: Frame): SensorLie {
   const kind = SENSOR_LIES[Math.floor(random() * SENSOR_LIES.length)] ?? 'stuck';
   const strength = (0.3 + 0.7 * random()) * (random() < 0.5 ? -1 : 1);
   return { kind, signal: drawSignal(random, mix.model), at: happensAt(random, mix), strength };
 }
 
-function happensAt(random: Random, mix: RecordingMix): number {
+function happensAt(random: Random, mix: Frame): number {
   return mix.start + Math.round((mix.quietDays + (mix.days - mix.quietDays) * 0.8 * random()) * DAY_MS);
 }
 

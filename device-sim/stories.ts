@@ -67,7 +67,8 @@ function planOf(story: Story, start: number, random: Random): FaultPlan {
 }
 
 /**
- * Fault plans of `presage sim --faults`: `mode` or `mode:onsetDay-failDay`, days counted from `start`.
+ * Fault plans of `presage sim --faults`: `mode` or `mode:onsetDay-failDay`, days counted from `start`, each with `@severity` where
+ * the fault stays below the end of life.
  * Without days the onset comes at about 35 % of the period and the failure at about 87 %.
  * @throws RangeError naming the part that cannot be read
  */
@@ -84,11 +85,11 @@ export function parseFaultList(
 }
 
 function parseFault(part: string, period: { readonly start: number; readonly end: number }, random: Random): FaultPlan {
-  const match = /^([A-Za-z]+)(?::(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?))?$/.exec(part);
+  const match = /^([A-Za-z]+)(?::(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?))?(?:@(0(?:\.\d+)?|1))?$/.exec(part);
   const faultKey = match?.[1] ?? '';
   if (!match || !FAULT_MODELS.has(faultKey)) {
     throw new RangeError(
-      `"${part}" is not a fault; write mode or mode:onsetDay-failDay with ${[...FAULT_MODELS.keys()].join(', ')}`,
+      `"${part}" is not a fault; write mode or mode:onsetDay-failDay, or either with @severity (0 to 1), with ${[...FAULT_MODELS.keys()].join(', ')}`,
     );
   }
   const length = period.end - period.start;
@@ -102,6 +103,7 @@ function parseFault(part: string, period: { readonly start: number; readonly end
     failsAt: period.start + Math.round(fails),
     curve: exponential ? 'exponential' : 'linear',
     steepness: 2 + random(),
+    ...(match[4] === undefined ? {} : { peak: Number(match[4]) }),
   };
 }
 

@@ -6,6 +6,7 @@ import { clientIdOf, fnv1a } from '../../contract/kernel/ids.ts';
 import { seededRandom } from '../../contract/kernel/random.ts';
 import { DAY_MS } from '../../contract/kernel/time.ts';
 import type { DeviceCredential, WantedDevice } from '../../device-sim/credentials.ts';
+import { disturb } from '../../device-sim/draw-recordings.ts';
 import { createFleet, type Fleet, type FleetDevice } from '../../device-sim/fleet.ts';
 import { findSimulatedModel } from '../../device-sim/models/catalogue.ts';
 import type { NetworkFaults } from '../../device-sim/network.ts';
@@ -34,6 +35,8 @@ interface SimOptions extends DeviceAccessOptions {
   readonly end?: string;
   readonly speed: string;
   readonly faults?: string;
+  readonly confounders: string;
+  readonly lies: string;
   readonly randomSeed: string;
   readonly truth?: string;
   readonly loss: string;
@@ -57,9 +60,14 @@ export function register(program: Command): void {
     .option('--days <n>', 'simulated days before the end', '30')
     .option('--end <time>', 'time of the last sample, ISO 8601; now when absent')
     .option('--speed <n|max>', 'simulated seconds per second', 'max')
-    .option('--faults <list>', 'for example refrigerantLeak,hpcDegradation:10-26 (days of onset and failure)')
+    .option(
+      '--faults <list>',
+      'for example refrigerantLeak,hpcDegradation:10-26@0.6 (days of onset and failure, severity)',
+    )
+    .option('--confounders <p>', 'share of the devices around which load, weather, place or habits change', '0')
+    .option('--lies <p>', 'share of the devices with a sensor that lies', '0')
     .option('--random-seed <n>', 'the same number simulates the same fleet', '1')
-    .option('--truth <file>', 'write the ground truth of the faults here (JSON)')
+    .option('--truth <file>', 'write the ground truth here (JSON)')
     .option('--loss <p>', 'chance that a message is lost before it is sent, and sent again later', '0')
     .option('--duplicate <p>', 'chance that a message is sent twice', '0')
     .option('--reorder <p>', 'chance that a message is sent after its successor', '0')
@@ -76,16 +84,21 @@ async function simulate(options: SimOptions): Promise<void> {
   const brokerUrl = brokerUrlOf(options);
   const network = networkOf(options);
   const healthy = (await chooseDevices(options)).map((credential) => toDevice(credential, randomSeed));
+  const devices = disturb(
+    withFaults(healthy, options.faults, { start, end }, randomSeed),
+    { start, end },
+    sharesOf(options),
+  );
   const fleet = createFleet(
     {
       brokerUrl,
-      devices: withFaults(healthy, options.faults, { start, end }, randomSeed),
+      devices,
       clock: { now: Date.now },
       logger: createLogger('warn'),
     },
     { start, end, speed, networkSeed: randomSeed, ...(network ? { network } : {}), onProgress: reportProgress },
   );
-  if (options.truth) await writeFile(options.truth, `${JSON.stringify(describeTruth(fleet), null, 2)}\n`);
+  if (options.truth) await writeFile(options.truth, `${JSON.stringify(describeTruth(fleet, devices), null, 2)}\n`);
   const summary = await playToEnd(fleet);
   printSummary(fleet, summary, options);
   if (!summary.complete) process.exitCode = 1;
@@ -132,6 +145,18 @@ function withFaults(
   }
 }
 
+function sharesOf(options: SimOptions) {
+  return {
+    confounders: parseNumber(options.confounders, '--confounders', 0, 1),
+    lies: parseNumber(options.lies, '--lies', 0, 1),
+  };
+}
+
+/** What changes around a device without being a fault. */
+function disturbanceOf({ ref, model, confounders = [], lies = [] }: FleetDevice) {
+  return confounders.length + lies.length > 0 ? [{ ...ref, model, confounders, lies }] : [];
+}
+
 function networkOf(options: SimOptions): NetworkFaults | undefined {
   const chance = (text: string, flag: string): number => parseNumber(text, flag, 0, 0.9);
   const network = {
@@ -151,9 +176,14 @@ function reportProgress(progress: RunProgress): void {
   showProgress(`${share} %  ${time}Z  ${progress.samplesAcked} samples acknowledged`);
 }
 
-function describeTruth(fleet: Fleet) {
+function describeTruth(fleet: Fleet, devices: readonly FleetDevice[]) {
   const { start, end } = fleet.period;
-  return { start: new Date(start).toISOString(), end: new Date(end).toISOString(), faults: fleet.truth() };
+  return {
+    start: new Date(start).toISOString(),
+    end: new Date(end).toISOString(),
+    faults: fleet.truth(),
+    disturbed: devices.flatMap(disturbanceOf),
+  };
 }
 
 function printSummary(fleet: Fleet, summary: RunSummary, options: SimOptions): void {

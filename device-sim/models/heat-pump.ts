@@ -204,7 +204,7 @@ function growFrost(state: State, unit: Unit, wear: HeatPumpWear, around: Circums
 
 /** What the outdoor coil needs to take or give the heat: more with speed, ice, dirt and a slow fan. */
 function approachK(state: State, unit: Unit, wear: HeatPumpWear): number {
-  const healthy = unit.approachK * (0.4 + (0.6 * state.speedHz) / 60) * (1 + 0.25 * Math.min(1, state.frost));
+  const healthy = unit.approachK * (0.4 + (0.6 * state.speedHz) / 60) * (1 + 0.15 * Math.min(1, state.frost));
   return towards(healthy, LIMIT.approachK, wear.fouling) * (1 + 0.8 * wear.fan);
 }
 

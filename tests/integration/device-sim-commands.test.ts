@@ -405,6 +405,30 @@ describe('presage replay', () => {
 });
 
 describe('presage sim', () => {
+  it('plays every model with confounders and lying sensors, and tells the truth in the file alone', async () => {
+    const server = await broker();
+    const models = ['combustionCar', 'electricVan', 'heatPump', 'refrigerator', 'turbofan', 'washingMachine'];
+    const seed = join(folder, 'all.json');
+    const devices = models.map((model) => ({ id: `d-${model}`, model, secret: SECRET }));
+    const tenant = { id: 'acme', name: 'Acme', centres: [{ id: 'c', name: 'C', timeZone: 'UTC' }], users: [], devices };
+    await writeFile(seed, JSON.stringify({ tenants: [tenant] } satisfies SeedFile));
+    const truth = join(folder, 'truth.json');
+    const run = presage(
+      ...['sim', '--broker', server.url, '--seed', seed, '--truth', truth, '--devices', '6', '--days', '2'],
+      ...'--faults tyreSlowLeak:0.5-1.5,drainPumpClog:0.5-1.5@0.6 --confounders 1 --lies 1 --json'.split(' '),
+    );
+    const { code, stdout, stderr } = await run.ended;
+    expect(code, stderr).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ devices: 6, complete: true });
+    for (const model of models) expect(telemetryOf(server, `d-${model}`).length).toBeGreaterThan(0);
+    const told = JSON.parse(await readFile(truth, 'utf8'));
+    expect(told.faults).toMatchObject([{ faultKey: 'tyreSlowLeak' }, { faultKey: 'drainPumpClog' }]);
+    expect(told.faults[1].failsAt).toBeUndefined();
+    expect(told.disturbed).toHaveLength(6);
+    expect(told.disturbed[0]).toMatchObject({ device: 'd-combustionCar', lies: [{ strength: expect.any(Number) }] });
+    expect(JSON.stringify(server.received)).not.toMatch(/Leak|Clog|stuck|dropOut|loadStep|relocation|strength/);
+  });
+
   const sim = '--devices 4 --days 2 --faults hpcDegradation:0.5-1.5 --random-seed 3 --json'.split(' ');
 
   it('creates devices through the API, keeps their secrets, and uses them again', async () => {

@@ -201,7 +201,23 @@ describe('fault list of the command line', () => {
     expect(parseFaultList('', period, seededRandom(1))).toEqual([]);
   });
 
-  it.each(['rust', 'refrigerantLeak:5', 'refrigerantLeak:9-4', 'doorGasketLeak'])('refuses %j', (text) => {
+  it('reads a severity below the end of life', () => {
+    const [part, none, timed] = parseFaultList(
+      'tyreSlowLeak@0.4,drainPumpClog@0,fuelPumpWear:2-9@0.75',
+      period,
+      seededRandom(1),
+    );
+    expect([part?.peak, none?.peak, timed?.peak]).toEqual([0.4, 0, 0.75]);
+  });
+
+  it.each([
+    'refrigerantLeak@2',
+    'refrigerantLeak@',
+    'rust',
+    'refrigerantLeak:5',
+    'refrigerantLeak:9-4',
+    'doorGasketLeak',
+  ])('refuses %j', (text) => {
     expect(() => parseFaultList(text, period, seededRandom(1))).toThrow(RangeError);
   });
 

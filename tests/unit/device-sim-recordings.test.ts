@@ -9,11 +9,11 @@ import {
   circumstancesAt,
   USUAL,
 } from '../../device-sim/confounders.ts';
-import { drawRecordings, HELD_OUT_SEEDS, type RecordingMix } from '../../device-sim/draw-recordings.ts';
+import { disturb, drawRecordings, HELD_OUT_SEEDS, type RecordingMix } from '../../device-sim/draw-recordings.ts';
 import { SIMULATED_MODELS } from '../../device-sim/models/catalogue.ts';
 import { type RecordingRequest, recordDevice, truthOf } from '../../device-sim/record-device.ts';
 import { SENSOR_LIES, type SensorLie } from '../../device-sim/sensors.ts';
-import { createSampleStream } from '../../device-sim/simulated-device.ts';
+import { createSampleStream, type SimulatedDevice } from '../../device-sim/simulated-device.ts';
 
 const START = Date.UTC(2026, 4, 4);
 const request = (model: string, more: Partial<RecordingRequest> = {}): RecordingRequest => ({
@@ -215,6 +215,25 @@ describe('a fleet in one process', () => {
     expect(samples).toBeGreaterThan(120 * 20);
     // Ten times what it takes on a slow core.
     expect((user + system) / 1_000 / (120 * 24)).toBeLessThan(10);
+  });
+});
+
+describe('a disturbed fleet', () => {
+  it('has confounders and lies in the shares asked for, after the first third, whatever else the fleet holds', () => {
+    const fleet: SimulatedDevice[] = Array.from({ length: 300 }, (_, i) => ({
+      ref: { tenant: 't', device: `d${i}` },
+      model: SIMULATED_MODELS[i % SIMULATED_MODELS.length]?.id ?? '',
+      seed: i,
+    }));
+    const period = { start: START, end: START + 30 * DAY_MS };
+    const disturbed = disturb(fleet, period, { confounders: 0.25, lies: 0.1 });
+    const share = (has: (one: SimulatedDevice) => boolean): number => disturbed.filter(has).length / fleet.length;
+    expect(share((one) => one.confounders !== undefined)).toBeCloseTo(0.25, 1);
+    expect(share((one) => one.lies !== undefined)).toBeCloseTo(0.1, 1);
+    const times = disturbed.flatMap(({ confounders = [], lies = [] }) => [...confounders, ...lies].map(({ at }) => at));
+    expect(Math.min(...times)).toBeGreaterThanOrEqual(START + 10 * DAY_MS);
+    expect(disturb(fleet.slice(100, 110), period, { confounders: 0.25, lies: 0.1 })).toEqual(disturbed.slice(100, 110));
+    expect(disturb(fleet, period, { confounders: 0, lies: 0 })).toEqual(fleet);
   });
 });
 
