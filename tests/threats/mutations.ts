@@ -258,7 +258,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'broker/limits.ts',
     find: 'const ofDevice = book(budget.messages, devicePace, now);',
     replace: 'const ofDevice = 0;',
-    tests: limits('is not read any further: what it sends stays on its side of the socket'),
+    tests: limits('is read only at its pace, acknowledged in order, and loses nothing'),
   },
   {
     threat: 10,
@@ -454,7 +454,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'ingest/unpack.ts',
     find: '{ maxOutputLength: MAX_PAYLOAD_BYTES }',
     replace: '{}',
-    tests: packed('that is %s is quarantined with the hash of what came'),
+    tests: payloads('that inflates to 64 MiB: is given up while it inflates'),
   },
   {
     threat: 19,
@@ -545,6 +545,8 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'app/keys.ts',
     find: `const file = openSync(\`\${path}.new\`, 'w', 0o600);`,
     replace: `const file = openSync(\`\${path}.new\`, 'w', 0o644);`,
-    tests: composed('shows others nothing, whatever the umask: every file 0600, every folder 0700'),
+    tests: inFile('tests/unit/keys.test.ts')(
+      'are made once, each its own, readable by their owner only, whatever the umask',
+    ),
   },
 ];

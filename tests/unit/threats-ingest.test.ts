@@ -1,6 +1,8 @@
 /** Hostile payloads against ingest, threat by threat: what docs/threats.md says that nothing else proves. */
+import { gzipSync } from 'node:zlib';
 import { afterEach, describe, expect, it } from 'vitest';
 import { quarantineRecordSchema } from '../../ingest/quarantine.ts';
+import { unpack } from '../../ingest/unpack.ts';
 import { disposeIngest, type Harness, startIngest, telemetry } from '../support/ingest-harness.ts';
 import { RECEIVED_AT, textOf } from '../support/log-entries.ts';
 
@@ -85,6 +87,11 @@ describe('a payload that is expensive to look at', () => {
     expect(reasons).toEqual(
       Array.from({ length: 10 }, () => (payload.length > 131_072 ? 'PAYLOAD_TOO_LARGE' : reason)),
     );
+  });
+
+  it('that inflates to 64 MiB: is given up while it inflates', () => {
+    const { kind } = unpack(gzipSync(Buffer.alloc(64 * 1024 * 1024)));
+    expect(kind).toBe('refused');
   });
 
   it.each(['event', 'birth', 'twin/reported', 'cmd/res'] as const)(
