@@ -27,7 +27,7 @@ import { decodeTelemetryEntry, isEntryOf } from '../../contract/wire/log-entry.t
 import type { TelemetryMessage } from '../../contract/wire/sample.ts';
 import { readLatestPage, readModelBuckets, readRollUps } from './embedded-aggregate.ts';
 import { appendRows, rowsByModel } from './embedded-append.ts';
-import { type BootRef, noteBoots, readBoot, readHasMessage, readReceipt } from './embedded-boots.ts';
+import { type BootRef, readBoot, readHasMessage, readReceipt } from './embedded-boots.ts';
 import { closeDatabase, fileBytes, type OpenDatabase, openDatabase, restrictFiles } from './embedded-file.ts';
 import { addCandidates, saveLatest } from './embedded-latest.ts';
 import { readLatest, readPage, readSeries } from './embedded-read.ts';
@@ -44,6 +44,9 @@ import type {
   WorkerOperations,
   WorkerSetup,
 } from './worker-protocol.ts';
+
+/** Boots of which something changed since the last copy into the file. */
+const MAX_BOOTS_IN_MEMORY = 100_000;
 
 export class EmbeddedDatabase implements WorkerOperations {
   readonly #setup: WorkerSetup;
@@ -131,7 +134,7 @@ export class EmbeddedDatabase implements WorkerOperations {
     return this.#read(async (database) => {
       const table = database.tables.get(identity.model);
       if (!table) return false;
-      return database.readers.use((connection) => readHasMessage(connection, table, identity));
+      return database.readers.use((connection) => readHasMessage(connection, table, database.boots, identity));
     });
   }
 
@@ -139,7 +142,7 @@ export class EmbeddedDatabase implements WorkerOperations {
     return this.#read(async (database) => {
       const table = database.tables.get(identity.model);
       if (!table) return undefined;
-      return database.readers.use((connection) => readReceipt(connection, table, identity));
+      return database.readers.use((connection) => readReceipt(connection, table, database.boots, identity));
     });
   }
 
@@ -147,7 +150,7 @@ export class EmbeddedDatabase implements WorkerOperations {
     return this.#read(async (database) => {
       const table = database.tables.get(boot.model);
       if (!table) return undefined;
-      return (await database.readers.use((connection) => readBoot(connection, table, boot)))?.lastSeq;
+      return (await database.readers.use((connection) => readBoot(connection, table, database.boots, boot)))?.lastSeq;
     });
   }
 
@@ -183,8 +186,12 @@ export class EmbeddedDatabase implements WorkerOperations {
       try {
         await database.writer.run('BEGIN');
         const sealed = await sealOldestHour(database.writer, database.tables, cut);
-        if (sealed) await forgetHour(database, sealed);
+        if (sealed) {
+          await database.boots.save(database.writer); // They outlive the samples that they could be worked out from.
+          await forgetHour(database, sealed);
+        }
         await database.writer.run('COMMIT');
+        if (sealed) database.boots.clear();
         // Folds the deletion in: only then is the space free for what comes next.
         if (sealed) await checkpoint(database.writer);
         restrictFiles(database.path);
@@ -312,21 +319,26 @@ export class EmbeddedDatabase implements WorkerOperations {
       const table = tables.get(model);
       if (!table) continue;
       await appendRows(writer, table, rows, position);
-      await noteBoots(writer, table, rows);
     }
     await writer.run('UPDATE progress SET position = $1', [BigInt(position)]);
     await writer.run('COMMIT');
     database.position = position;
+    for (const [model, rows] of byModel) {
+      const table = tables.get(model);
+      if (table) database.boots.note(table, rows);
+    }
   }
 
-  /** Copies the latest values into the file when more samples than `atMost` came since. The batches are safe without it. */
+  /** Copies latest values and boots into the file when more samples than `atMost` came since. The batches are safe without it. */
   async #copyLatest(database: OpenDatabase, atMost: number): Promise<void> {
-    const { writer, tables, latest, position } = database;
-    if (database.samplesSinceCopy <= atMost) return;
+    const { writer, tables, latest, boots, position } = database;
+    if (database.samplesSinceCopy <= atMost && boots.size < MAX_BOOTS_IN_MEMORY) return;
     try {
       await writer.run('BEGIN');
+      await boots.save(writer);
       await saveLatest(writer, tables, latest, position);
       await writer.run('COMMIT');
+      boots.clear();
       database.samplesSinceCopy = 0;
     } catch (error) {
       this.#discard(database, error);

@@ -3,7 +3,7 @@ import { chmodSync, existsSync, mkdirSync, renameSync, rmSync, statSync } from '
 import { join } from 'node:path';
 import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import { AppError, errorText } from '../../contract/kernel/errors.ts';
-import { completeBoots } from './embedded-boots.ts';
+import { type BootSpans, loadBoots } from './embedded-boots.ts';
 import { loadLatest } from './embedded-latest.ts';
 import { createCatalog, ModelTables } from './embedded-tables.ts';
 import type { LatestTable } from './latest-values.ts';
@@ -19,7 +19,8 @@ export interface OpenDatabase {
   readonly readers: ReaderPool;
   readonly tables: ModelTables;
   readonly latest: LatestTable;
-  /** Samples stored since the latest values were copied into the file; infinite = nobody counted. */
+  readonly boots: BootSpans;
+  /** Samples stored since latest values and boots were copied into the file; infinite = nobody counted. */
   samplesSinceCopy: number;
   /** Position of the last committed batch. */
   position: number;
@@ -84,10 +85,10 @@ async function connect(path: string, setup: WorkerSetup): Promise<OpenDatabase> 
   const readers = await ReaderPool.open(instance, setup);
   restrictFiles(path);
   const tables = await ModelTables.load(writer);
-  for (const [, table] of tables.models()) await completeBoots(writer, table);
   const progress = await writer.runAndReadAll('SELECT position FROM progress');
   const position = Number(progress.getRows()[0]?.[0] ?? 0);
-  const { latest, isCopied } = await loadLatest(writer, tables, setup.maxLatestValues);
+  const { latest, copiedAt, isCopied } = await loadLatest(writer, tables, setup.maxLatestValues);
+  const boots = await loadBoots(writer, tables, copiedAt);
   return {
     path,
     instance,
@@ -95,6 +96,7 @@ async function connect(path: string, setup: WorkerSetup): Promise<OpenDatabase> 
     readers,
     tables,
     latest,
+    boots,
     samplesSinceCopy: isCopied(position) ? 0 : Number.POSITIVE_INFINITY,
     position,
     mayBeUnsynced: walBytes > 0,

@@ -42,7 +42,7 @@ export async function loadLatest(
   connection: DuckDBConnection,
   tables: ModelTables,
   maxValues: number,
-): Promise<{ readonly latest: LatestTable; isCopied(position: number): boolean }> {
+): Promise<{ readonly latest: LatestTable; copiedAt: number | undefined; isCopied(position: number): boolean }> {
   const latest = new LatestTable(maxValues);
   const [[position] = [], [limit] = []] = await columnsOf(connection, 'SELECT position, overflow FROM latest_copy', []);
   if (typeof limit === 'number' && limit >= maxValues) latest.overflow();
@@ -53,7 +53,8 @@ export async function loadLatest(
     if (!latest.overflowed) await addCandidates(connection, model, table, since, latest);
   }
   const isUsed = isComplete || latest.overflowed;
-  return { latest, isCopied: (stored) => isUsed && Number(position) === stored };
+  const copiedAt = position === undefined ? undefined : Number(position);
+  return { latest, copiedAt, isCopied: (stored) => isUsed && copiedAt === stored };
 }
 
 /** Writes the copy anew, in the caller's transaction. */

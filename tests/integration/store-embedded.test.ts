@@ -294,6 +294,8 @@ describe('embedded store', () => {
             directory = join(folder, `run-${run++}`);
             let [seq, position, copies] = [0, 0, 0];
             const backfilled = new Set<string>();
+            /** by model, device and boot */
+            const highest = new Map<string, number>();
             let store = await openStore(options);
             for (const one of steps) {
               if (one === 'retain') {
@@ -306,6 +308,7 @@ describe('embedded store', () => {
                 store = await openStore(options);
               } else {
                 const messages = one.map(({ samples, ...rest }) => {
+                  highest.set(`${rest.model} ${rest.device} ${rest.boot}`, seq);
                   if (rest.backfill) backfilled.add(`${rest.boot} ${seq}`);
                   const times = samples.map(([hours, signals]) => [BASE_TIME_MS - hours * HOUR_MS, signals] as const);
                   return message({ ...rest, seq: seq++, receivedAt: BASE_TIME_MS - DAY_MS, samples: times });
@@ -314,6 +317,14 @@ describe('embedded store', () => {
               }
             }
             expect(await answered(store)).toEqual(await expected(store, backfilled));
+            for (const model of MODELS) {
+              for (const device of ['a', 'b', 'C']) {
+                for (const boot of ['b', 'Z']) {
+                  const found = await store.highestSequence({ tenant: 'acme', device, model, boot });
+                  expect(found).toBe(highest.get(`${model} ${device} ${boot}`));
+                }
+              }
+            }
             await store.stop();
           }),
           { numRuns: 5, seed: 7 },
