@@ -3,6 +3,7 @@
  * lies. A function of a seed; seeds below {@link HELD_OUT_SEEDS} are for development, the others for judging. Pure.
  */
 import { findModel } from '../contract/devices/catalogue.ts';
+import { fnv1a } from '../contract/kernel/ids.ts';
 import type { Random } from '../contract/kernel/random.ts';
 import { DAY_MS } from '../contract/kernel/time.ts';
 import { CONFOUNDER_KINDS, type Confounder } from './confounders.ts';
@@ -46,7 +47,7 @@ export function drawRecordings(mix: RecordingMix): RecordingRequest[] {
   const codes = model.faults.map((fault) => fault.code);
   return Array.from({ length: mix.count }, (_, i): RecordingRequest => {
     const seed = mix.firstSeed + i;
-    const random = streamOf(seed, MIX_STREAM);
+    const random = fateOf(mix.model, seed);
     const chances = { fault: random(), confounder: random(), lie: random() };
     const fault = drawFault(random, codes, mix);
     const confounders = drawConfounders(random, mix);
@@ -74,7 +75,7 @@ export function disturb<Device extends SimulatedDevice>(
 ): readonly Device[] {
   const days = (period.end - period.start) / DAY_MS;
   return devices.map((device) => {
-    const random = streamOf(device.seed, MIX_STREAM);
+    const random = fateOf(device.model, device.seed);
     const chances = { confounder: random(), lie: random() };
     const frame: Frame = { model: device.model, start: period.start, days, quietDays: days / 3 };
     const confounders = drawConfounders(random, frame);
@@ -85,6 +86,11 @@ export function disturb<Device extends SimulatedDevice>(
       ...(chances.lie < shares.lies ? { lies: [lie] } : {}),
     };
   });
+}
+
+/** What happens to a device hangs on its model too, so that the same seeds of two models are no twins. */
+function fateOf(model: string, seed: number): Random {
+  return streamOf(seed ^ fnv1a(model), MIX_STREAM);
 }
 
 /** A fault that ends the machine's life before the recording ends, slowly or fast, bent more or less. */

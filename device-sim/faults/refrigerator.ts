@@ -9,11 +9,13 @@ export interface RefrigeratorWear {
   readonly charge: number;
   /** Share of the evaporator fan's nominal speed that is left, 0..1. */
   readonly fan: number;
+  /** 0 = tight door, 1 = a gasket that hangs off: warm damp air comes in all the time. */
+  readonly gasket: number;
   /** The compressor no longer turns. */
   readonly stalled: boolean;
 }
 
-export const NO_WEAR: RefrigeratorWear = { friction: 0, charge: 1, fan: 1, stalled: false };
+export const NO_WEAR: RefrigeratorWear = { friction: 0, charge: 1, fan: 1, gasket: 0, stalled: false };
 
 /** Which limit ends the life: reached by severity 1, or by the food getting warm. */
 export type FailsBy = 'severity' | 'warmFood';
@@ -60,8 +62,16 @@ const evaporatorFanWear: RefrigeratorFault = {
   wear: (severity, failed) => ({ ...NO_WEAR, fan: failed ? 0 : 1 - (1 - SPEED_AT_END) * Math.min(1, severity) }),
 };
 
+/** A hardened or torn gasket. The machine runs on, longer and longer; only its owner calls that the end. */
+const doorGasketLeak: RefrigeratorFault = {
+  code: 'doorGasketLeak',
+  failsBy: 'severity',
+  wear: (severity) => ({ ...NO_WEAR, gasket: Math.min(1, severity) }),
+};
+
 export const REFRIGERATOR_FAULTS: readonly RefrigeratorFault[] = [
   compressorBearingWear,
   refrigerantLeak,
   evaporatorFanWear,
+  doorGasketLeak,
 ];

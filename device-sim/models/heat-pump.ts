@@ -169,8 +169,9 @@ function control(state: State, unit: Unit, wear: HeatPumpWear, around: Circumsta
     if (state.mode === 'heating') growFrost(state, unit, wear, around, stepMs);
   }
   const wantedHz = state.mode === 'defrost' ? 60 : state.mode === 'idle' ? 0 : speedFor(state, unit, around);
-  // A stop is at once, a change of speed takes minutes.
-  state.speedHz = wantedHz === 0 ? 0 : state.speedHz + (wantedHz - state.speedHz) * follow(stepMs, SPEED_TAU_S);
+  // It stops at once and starts at its lowest speed; a change of speed takes minutes.
+  const runningHz = Math.max(MIN_HZ, state.speedHz);
+  state.speedHz = wantedHz === 0 ? 0 : runningHz + (wantedHz - runningHz) * follow(stepMs, SPEED_TAU_S);
 }
 
 function nextMode(state: State, unit: Unit): Mode {

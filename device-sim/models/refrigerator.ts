@@ -34,6 +34,8 @@ const DEFROST_HEATER_W = 260;
 const DEFROST_MAX_MS = 25 * MINUTE_MS;
 const DEFROST_DONE_C = 8;
 const DOOR_HEAT_W = 150;
+/** Heat that a torn gasket lets in, as a multiple of what the walls of the fresh-food compartment do. */
+const GASKET_LOSS = 1.6;
 const FREEZER_J_PER_K = 26_000;
 const FRESH_J_PER_K = 62_000;
 const EVAPORATOR_J_PER_K = 3_200;
@@ -275,7 +277,8 @@ function exchangeHeat(state: State, unit: Unit, wear: RefrigeratorWear, seconds:
 
   state.freezerC +=
     ((unit.freezerLossWPerK * (state.roomC - state.freezerC) - fromFreezerW) * seconds) / FREEZER_J_PER_K;
-  state.freshC += ((unit.freshLossWPerK * (state.roomC - state.freshC) - fromFreshW) * seconds + doorJ) / FRESH_J_PER_K;
+  const freshLossWPerK = unit.freshLossWPerK * (1 + GASKET_LOSS * wear.gasket);
+  state.freshC += ((freshLossWPerK * (state.roomC - state.freshC) - fromFreshW) * seconds + doorJ) / FRESH_J_PER_K;
   state.evaporatorC +=
     ((fromFreezerW + fromFreshW + heaterW - coolingW(state, unit, wear)) * seconds) / EVAPORATOR_J_PER_K;
 }
