@@ -3,7 +3,9 @@
  * Start: database, logs, store, followers, desk and API, analytics, and the broker last, so that no device is answered
  * before what it sends can be kept. Stop is the reverse: first no more input, then everything drains.
  */
+
 import { readFileSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { type FirstDoor, openFirstDoor } from '../api/accounts/first-start.ts';
 import { singleKey } from '../api/accounts/key-ring.ts';
 import { createCheckpointStore } from '../api/checkpoints.ts';
@@ -108,6 +110,8 @@ export function composeSystem(config: Config, deps: ComposeDeps): System {
   async function startAll(): Promise<void> {
     const startedAt = performance.now();
     releaseLock = lockDataDir(config.dataDir);
+    // Node's file threads take the priority of whoever uses them first: not that of the store's thread, which steps back.
+    await stat(config.dataDir);
     const keys = openKeys(paths.keys);
     const hmacKeys = keys.ring('device-secrets');
     const webhookKeys = keys.ring('webhooks');
