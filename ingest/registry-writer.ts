@@ -32,7 +32,7 @@ export interface RegistryWriterOptions {
   readonly batchEntries?: number;
   /** Default 50 ms. */
   readonly gatherMs?: number;
-  /** Default 2 s. */
+  /** Default 1 s. */
   readonly commitEveryMs?: number;
   /** Spreads retries. Default Math.random. */
   readonly random?: Random;
@@ -62,7 +62,7 @@ class LogToRegistry implements RegistryWriter {
     this.#options = {
       batchEntries: options.batchEntries ?? 2_000,
       gatherMs: options.gatherMs ?? 50,
-      commitEveryMs: options.commitEveryMs ?? 2_000,
+      commitEveryMs: options.commitEveryMs ?? 1_000,
       random: options.random ?? Math.random,
     };
     this.#counters = new Counters(needs.metrics);

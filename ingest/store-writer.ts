@@ -37,7 +37,7 @@ export interface StoreWriterOptions {
   readonly batchBytes?: number;
   /** How long a batch waits for company: the usual delay until a sample can be read. Default 250 ms. */
   readonly gatherMs?: number;
-  /** Default 2 s. */
+  /** Default 1 s. */
   readonly commitEveryMs?: number;
   /** Spreads retries. Default Math.random. */
   readonly random?: Random;
@@ -82,7 +82,7 @@ class LogToStore implements StoreWriter {
       batchEntries: options.batchEntries ?? 5_000,
       batchBytes: options.batchBytes ?? 8 * 1024 * 1024,
       gatherMs: options.gatherMs ?? 250,
-      commitEveryMs: options.commitEveryMs ?? 2_000,
+      commitEveryMs: options.commitEveryMs ?? 1_000,
       random: options.random ?? Math.random,
     };
     this.#counters = new Counters(needs.metrics);

@@ -13,16 +13,16 @@ import { publishFailure, runOpenLoop } from './open-loop.ts';
 
 const MAX_P99_MS = 250;
 /** Of the bytes that came in: less is the rhythm of batches and commits. */
-const MAX_LAG_GROWTH = 0.1;
+const MAX_LAG_GROWTH = 0.15;
 /** What the followers may have before them at the end. */
-const MAX_LAG_SECONDS = 2;
+const MAX_LAG_SECONDS = 3;
 /** A frame's header and names in the log. */
 const FRAME_BYTES = 50;
 const LOOK_EVERY_MS = 250;
 /** The first part of a trial fills the pipeline. */
 const WARM_UP_SHARE = 0.3;
 /** Shorter trials cannot tell growth from rhythm. */
-const MIN_TRIAL_SECONDS = 6;
+const MIN_TRIAL_SECONDS = 10;
 
 export interface HeldTrial {
   readonly ratePerS: number;
