@@ -23,6 +23,8 @@ export interface Connection {
   integration: string | undefined;
   /** What the CONNECT said, until it is decided: it holds the secret. */
   verdict: LoginVerdict | undefined;
+  /** Whom a refusal before the login is about, where something was claimed that can be named. */
+  suspect: { readonly ref: DeviceRef; readonly certificateSerial?: string } | undefined;
   /** Who it claims to be, from the CONNECT on. */
   ref: DeviceRef | undefined;
   /** Who it is, and what it may do: once the secret was right. */
@@ -58,6 +60,7 @@ export function newConnection(stream: Duplex, remoteAddress: string): Connection
     onLogin: undefined,
     integration: undefined,
     verdict: undefined,
+    suspect: undefined,
     ref: undefined,
     device: undefined,
     rules: undefined,

@@ -35,6 +35,7 @@ import { createTopicBus } from './topic-bus.ts';
 import { topicRulesOf } from './topic-rules.ts';
 import { createTraffic } from './traffic.ts';
 import { createUplink } from './uplink.ts';
+import { createWatch, type SecurityListener } from './watch.ts';
 import { createWebSocketListener } from './websocket-listener.ts';
 
 export interface BrokerNeeds {
@@ -76,6 +77,8 @@ export interface Broker extends Service {
   connections(): ConnectionInfo[];
   /** Tells of every device that comes or goes. Returns how to stop listening. */
   onPresence(listener: PresenceListener): () => void;
+  /** Tells of what speaks of an attack. The listener must return at once. Returns how to stop listening. */
+  onSecurityEvent(listener: SecurityListener): () => void;
   /** Closes every connection of a device, also one that is logging in. Returns how many. */
   disconnect(ref: DeviceRef): number;
   /** Closes every connection of an integration, also one that is logging in, and forgets its sessions. Returns how many. */
@@ -121,7 +124,10 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
   const metrics = unbreakableMetrics(needs.metrics);
   const options: BrokerOptions = { ...DEFAULT_BROKER_OPTIONS, ...overrides };
 
-  const door = createDoorLog({ clock, logger, metrics }, options);
+  const watch = createWatch(clock, (error) =>
+    logger.error({ error: errorText(error) }, 'a listener for security events threw'),
+  );
+  const door = createDoorLog({ clock, logger, metrics, watch }, options);
   const traffic = createTraffic(metrics);
   const presence = createPresence(clock, (error) =>
     logger.error({ error: errorText(error) }, 'a presence listener threw'),
@@ -257,6 +263,7 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
   async function decideLogin(client: Client): Promise<Refused | undefined> {
     const connection = known(client);
     const refused = await checkSecret(connection);
+    if (refused?.suspect) connection.suspect = { ref: refused.suspect };
     if (refused) door.refuse(connection, refused.reason, refused.detail);
     return refused;
   }
@@ -292,16 +299,17 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
     if (!previous) return;
     const sameAddress = previous.remoteAddress === connection.remoteAddress;
     traffic.takenOver(sameAddress);
-    if (!sameAddress) reportMove(connection.ref, connection.remoteAddress, previous.remoteAddress);
+    if (!sameAddress) reportMove(connection, connection.ref, previous.remoteAddress);
     // Aedes closes the one that it knows; this also holds when its table lost it.
     previous.ended = true;
     previous.stream.destroy();
   }
 
   /** Phones and vehicles move; a machine that does is perhaps two. At most as often as a device may log in. */
-  function reportMove(ref: DeviceRef, remoteAddress: string, previousAddress: string): void {
-    const facts = { clientId: clientIdOf(ref), remoteAddress, previousAddress };
+  function reportMove(connection: Connection, ref: DeviceRef, previousAddress: string): void {
+    const facts = { clientId: clientIdOf(ref), remoteAddress: connection.remoteAddress, previousAddress };
     logger.warn(facts, 'a device that was connected came from another address: it moved, or its secret is used twice');
+    watch.moved(connection, previousAddress);
   }
 
   function closedByError(client: Client, error: Error): void {
@@ -446,6 +454,7 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
     }),
     connections: presence.connections,
     onPresence: presence.subscribe,
+    onSecurityEvent: watch.subscribe,
     disconnect,
     disconnectIntegration,
     publishTo,

@@ -7,6 +7,7 @@ import { clientIdOf } from '../contract/kernel/ids.ts';
 import type { Clock, Logger, Metrics } from '../contract/ports/services.ts';
 import type { Connection } from './connection.ts';
 import type { BrokerOptions } from './options.ts';
+import type { Watch } from './watch.ts';
 
 export interface DoorLog {
   /** The connection ends for this reason. Only the first one is a refusal; what follows is its echo. */
@@ -19,10 +20,15 @@ export interface DoorLog {
 type DoorLimits = Pick<BrokerOptions, 'maxLogLinesPerConnection' | 'maxLogLinesPerSecond'>;
 
 export function createDoorLog(
-  needs: { readonly clock: Clock; readonly logger: Logger; readonly metrics: Metrics },
+  needs: {
+    readonly clock: Clock;
+    readonly logger: Logger;
+    readonly metrics: Metrics;
+    readonly watch: Pick<Watch, 'refused'>;
+  },
   limits: DoorLimits,
 ): DoorLog {
-  const { clock, logger, metrics } = needs;
+  const { clock, logger, metrics, watch } = needs;
   const mayLog = createLineBudget(limits.maxLogLinesPerSecond);
   let refused = 0;
   let suppressed = 0;
@@ -35,6 +41,7 @@ export function createDoorLog(
   const deny = (connection: Connection, reason: ErrorCode, detail: string): void => {
     refused += 1;
     metrics.count('presage_mqtt_refused_total', 'Connections, publishes and subscriptions refused', { reason });
+    watch.refused(connection, reason, detail);
     if (connection.logLines < limits.maxLogLinesPerConnection && mayLog(clock.now())) {
       connection.logLines += 1;
       logger.warn({ ...whoOf(connection), reason, detail }, 'MQTT refused');

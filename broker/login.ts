@@ -34,6 +34,8 @@ export interface Refused {
   readonly reason: ErrorCode;
   readonly returnCode: ReturnCode;
   readonly detail: string;
+  /** Whom it is about, when it speaks of an attack: whose name was claimed, or whose certificate was used for another. */
+  readonly suspect?: DeviceRef;
 }
 
 /** `secret` is absent when a certificate has proved who it is. */
@@ -54,7 +56,7 @@ export function judgeLogin(connect: ConnectFields, limits: LoginLimits, peer?: P
   }
   // Without this any device could connect under another's id, throw it off and speak in its name.
   if (username !== connect.clientId) {
-    return refuse('MQTT_CLIENT_ID', 'identifierRejected', 'the client id is not the user name');
+    return { ...refuse('MQTT_CLIENT_ID', 'identifierRejected', 'the client id is not the user name'), suspect: ref };
   }
   return judgeSession(connect, ref, limits) ?? { kind: 'plausible', ref, secret: utf8(password) };
 }
@@ -63,10 +65,11 @@ export function judgeLogin(connect: ConnectFields, limits: LoginLimits, peer?: P
 function judgeCertified(connect: ConnectFields, ref: DeviceRef, limits: LoginLimits, peer: PeerIdentity): LoginVerdict {
   if (peer.commonName !== connect.clientId) {
     const detail = `the certificate is of ${JSON.stringify(peer.commonName.slice(0, 64))}`;
-    return refuse('MQTT_CERTIFICATE', 'notAuthorised', detail);
+    const suspect = parseClientId(peer.commonName);
+    return { ...refuse('MQTT_CERTIFICATE', 'notAuthorised', detail), ...(suspect && { suspect }) };
   }
   if (connect.username !== undefined && connect.username !== connect.clientId) {
-    return refuse('MQTT_CLIENT_ID', 'identifierRejected', 'the client id is not the user name');
+    return { ...refuse('MQTT_CLIENT_ID', 'identifierRejected', 'the client id is not the user name'), suspect: ref };
   }
   return judgeSession(connect, ref, limits) ?? { kind: 'plausible', ref, secret: undefined };
 }

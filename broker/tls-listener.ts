@@ -3,10 +3,11 @@
  * must be good; without one the device needs its secret, unless certificates are required. Files are read again when
  * they change or on demand; connections stay, except those whose certificate is revoked by then.
  */
-import { constants } from 'node:crypto';
+import { constants, type X509Certificate } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 import { errorText } from '../contract/kernel/errors.ts';
+import { parseClientId } from '../contract/kernel/ids.ts';
 import type { Logger, Metrics } from '../contract/ports/services.ts';
 import { type CertificatePaths, type CertificateSet, normalSerial, readCertificates } from './certificate-files.ts';
 import type { Connection } from './connection.ts';
@@ -45,10 +46,12 @@ export function createTlsListener(
       return;
     }
     const verdict = judgePeer(socket, options);
-    if (verdict.kind === 'refused') refuse(connection, socket, verdict.detail);
     // The list may have come after this handshake began.
-    else if (current?.revoked.has(verdict.peer?.serial ?? '')) refuse(connection, socket, 'the certificate is revoked');
-    else door.take(connection, socket, verdict.peer ? { peer: verdict.peer } : {});
+    const revoked = verdict.kind === 'good' && current?.revoked.has(verdict.peer?.serial ?? '');
+    if (verdict.kind === 'refused' || revoked) {
+      connection.suspect = suspectOf(socket);
+      refuse(connection, socket, verdict.kind === 'refused' ? verdict.detail : 'the certificate is revoked');
+    } else door.take(connection, socket, verdict.peer ? { peer: verdict.peer } : {});
   }
 
   function refuse(connection: Connection, socket: TLSSocket, detail: string): void {
@@ -137,8 +140,21 @@ function judgePeer(socket: TLSSocket, options: TlsOptions): PeerVerdict {
   }
   // Chain, dates, purpose and revocation, as OpenSSL judged them in the handshake.
   if (!socket.authorized) return { kind: 'refused', detail: `certificate: ${String(socket.authorizationError)}` };
-  const names = certificate.subject.split('\n').filter((line) => line.startsWith('CN='));
-  const [name] = names;
-  if (!name || names.length > 1) return { kind: 'refused', detail: 'the certificate has not exactly one common name' };
-  return { kind: 'good', peer: { commonName: name.slice(3), serial: normalSerial(certificate.serialNumber) } };
+  const commonName = commonNameOf(certificate);
+  if (commonName === undefined) return { kind: 'refused', detail: 'the certificate has not exactly one common name' };
+  return { kind: 'good', peer: { commonName, serial: normalSerial(certificate.serialNumber) } };
+}
+
+function commonNameOf(certificate: X509Certificate): string | undefined {
+  const names = String(certificate.subject)
+    .split('\n')
+    .filter((line) => line.startsWith('CN='));
+  return names.length === 1 ? names[0]?.slice(3) : undefined;
+}
+
+/** Whom a certificate names that was refused. Anybody can write any name into one. */
+function suspectOf(socket: TLSSocket): Connection['suspect'] {
+  const certificate = socket.getPeerX509Certificate();
+  const ref = parseClientId((certificate && commonNameOf(certificate)) ?? '');
+  return certificate && ref && { ref, certificateSerial: normalSerial(certificate.serialNumber) };
 }

@@ -447,6 +447,25 @@ export const quarantineReplayed = z.object({
 });
 export type QuarantineReplayed = z.infer<typeof quarantineReplayed>;
 
+/** Something that speaks of an attack; what is equal within a minute is one. */
+export const securityEvent = z.object({
+  id: z.string(),
+  /** Absent when it is not about a device that the tenant has. */
+  device: z.string().optional(),
+  /** Error code. */
+  kind: z.string(),
+  /** Server clock. */
+  firstAt: z.number(),
+  lastAt: z.number(),
+  times: z.number().int(),
+  remoteAddress: z.string().optional(),
+  /** Of the last one; lower-case hex, of the certificate that was presented, good or not. */
+  certificateSerial: z.string().optional(),
+  /** Of the last one. The other end may have chosen the words. */
+  detail: z.string(),
+});
+export type SecurityEventEntry = z.infer<typeof securityEvent>;
+
 export const messageReceipt = z.object({
   device: deviceId,
   boot: z.string(),

@@ -176,6 +176,12 @@ export const ERRORS = {
     'The device does not read what is sent to it',
     'Its connection is closed; it reconnects when it reads again.',
   ),
+  MQTT_MOVED: spec(
+    409,
+    false,
+    'A connected device came from another address',
+    'It moved, or its secret is used twice: if it did not move, give it a new one.',
+  ),
   // Pipeline
   LOG_FULL: spec(
     503,

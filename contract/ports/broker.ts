@@ -1,4 +1,5 @@
 /** What the broker needs from the rest of the house, and what it tells it. */
+import type { ErrorCode } from '../kernel/errors.ts';
 import type { DeviceRef, IntegrationRef } from '../kernel/ids.ts';
 import type { UpstreamChannel } from '../wire/topics.ts';
 
@@ -46,4 +47,22 @@ export interface PresenceChange extends DeviceRef {
   readonly connection?: string;
   /** Lower-case hex; of the certificate that proved who the device is. */
   readonly certificateSerial?: string;
+}
+
+/** Something at the device door that speaks of an attack rather than of a mistake. */
+export interface SecurityEvent {
+  readonly tenant: string;
+  /** Absent when it is not about a device. */
+  readonly device?: string;
+  readonly kind: ErrorCode;
+  /** Epoch ms. */
+  readonly at: number;
+  /** Absent when it is not known any more. */
+  readonly remoteAddress?: string;
+  /** Lower-case hex; of the certificate that was presented, good or not. */
+  readonly certificateSerial?: string;
+  /** What was tried, in words that the sender may have chosen: any length, any character. */
+  readonly detail: string;
+  /** Whether tenant and device have proved who they are. Anybody can claim a name, and fill lists with it. */
+  readonly proved: boolean;
 }

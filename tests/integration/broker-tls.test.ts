@@ -13,6 +13,7 @@ import type { BrokerOptions } from '../../broker/options.ts';
 import type { TlsOptions } from '../../broker/tls-listener.ts';
 import { clientIdOf, type DeviceRef } from '../../contract/kernel/ids.ts';
 import { DAY_MS } from '../../contract/kernel/time.ts';
+import type { SecurityEvent } from '../../contract/ports/broker.ts';
 import { topicOf } from '../../contract/wire/topics.ts';
 import { findBinary } from '../support/binaries.ts';
 import {
@@ -135,6 +136,29 @@ describe('the TLS listener', () => {
     expect(metric('presage_mqtt_refused_total', { reason: 'MQTT_CERTIFICATE' })).toBe(1);
     expect(lines.at(-1)?.detail).toContain(detail);
     expect(broker.connections()).toEqual([]);
+  });
+
+  it('tells whose name was on a certificate that was refused, and whether that is proved', async () => {
+    const { broker, port } = await start();
+    const events: SecurityEvent[] = [];
+    broker.onSecurityEvent((event) => events.push(event));
+    const attempts: [DeviceRef, string, string?][] = [
+      [OTHER, directory],
+      [FRIDGE, file('expired')],
+      [FRIDGE, file('forged')],
+      [FRIDGE, directory, 'server'],
+    ];
+    for (const [claimed, folder, name] of attempts) {
+      const peer = await dial(port, certificateIn(folder, name));
+      peer.send(connectPacket(claimed));
+      await peer.closed();
+    }
+    expect(events.map(({ tenant, device, kind, proved }) => [`${tenant}.${device}`, kind, proved])).toEqual([
+      [FRIDGE_FILES, 'MQTT_CERTIFICATE', true],
+      [FRIDGE_FILES, 'MQTT_CERTIFICATE', false],
+      [FRIDGE_FILES, 'MQTT_CERTIFICATE', false],
+    ]);
+    for (const { certificateSerial } of events) expect(certificateSerial).toMatch(/^[0-9a-f]{8,40}$/);
   });
 
   it('refuses a certificate that was issued to a server', async () => {

@@ -151,7 +151,12 @@ describe('the door log', () => {
     const log = recordingLogger();
     const { metrics, value } = recordingMetrics();
     const clock = { time: 0, now: () => clock.time };
-    return { lines: log.lines, value, clock, log: createDoorLog({ clock, logger: log.logger, metrics }, limits) };
+    return {
+      lines: log.lines,
+      value,
+      clock,
+      log: createDoorLog({ clock, logger: log.logger, metrics, watch: { refused: () => {} } }, limits),
+    };
   };
   const connection = () => newConnection(openNowhere(), '10.0.0.1');
   const openNowhere = () => ({}) as ReturnType<typeof openPeer>['stream'];
