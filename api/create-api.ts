@@ -49,6 +49,7 @@ import { registerOperations } from './routes/operations.ts';
 import { registerProvisioning } from './routes/provisioning.ts';
 import { registerQuarantine } from './routes/quarantine.ts';
 import { registerReceipts } from './routes/receipts.ts';
+import { registerSecurityEvents } from './routes/security-events.ts';
 import { registerSessions } from './routes/sessions.ts';
 import { registerStream } from './routes/stream.ts';
 import { registerTelemetry } from './routes/telemetry.ts';
@@ -348,6 +349,7 @@ function registerRoutes(app: App, context: RouteContext): void {
   registerTickets(app, context);
   registerQuarantine(app, context);
   registerReceipts(app, context);
+  registerSecurityEvents(app, context);
   registerStream(app, context);
   app.get('/openapi.json', { config: { public: true }, schema: { hide: true } }, async (_request, reply) =>
     reply.type('application/json').serializer(String).send(JSON.stringify(app.swagger())),

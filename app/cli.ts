@@ -15,6 +15,7 @@ import * as openapi from './commands/openapi.ts';
 import * as prognosis from './commands/prognosis.ts';
 import * as quarantine from './commands/quarantine.ts';
 import * as replay from './commands/replay.ts';
+import * as securityEvents from './commands/security-events.ts';
 import * as sim from './commands/sim.ts';
 import * as token from './commands/token.ts';
 import * as up from './commands/up.ts';
@@ -39,6 +40,7 @@ for (const command of [
   integration,
   exportCommand,
   quarantine,
+  securityEvents,
   migrate,
   backup,
   keys,

@@ -15,6 +15,7 @@ import { migrate } from '../api/db/migrate.ts';
 import { applySeed } from '../api/db/seed.ts';
 import { createDeviceDirectory } from '../api/devices/directory.ts';
 import { createRegistrySink } from '../api/devices/registry-sink.ts';
+import { createSecurityEventWriter } from '../api/devices/security-events.ts';
 import { createIntegrationDirectory } from '../api/integrations/directory.ts';
 import { createBroker } from '../broker/create-broker.ts';
 import type { BrokerOptions } from '../broker/options.ts';
@@ -138,6 +139,7 @@ export function composeSystem(config: Config, deps: ComposeDeps): System {
     const sink = createRegistrySink(database, metrics);
     const registryWriter = await begin('registry writer', createRegistryWriter({ log, sink, ...tools }));
 
+    const securityEvents = await begin('security events', createSecurityEventWriter(database, tools));
     const broker = createBroker({ directory, integrations, deliver: ingest.deliver, ...tools }, brokerOptions(config));
     const analytics = createAnalyticsHost(
       { log, findings: findingsLog.log, onDeath: deps.onFatal, ...tools },
@@ -178,6 +180,7 @@ export function composeSystem(config: Config, deps: ComposeDeps): System {
       },
     );
     broker.onPresence((change) => ingest.presence(change));
+    broker.onSecurityEvent(securityEvents.record);
     await begin('api', api);
     await begin('analytics', analytics);
     log.onDurable(() => analytics.grown());

@@ -346,24 +346,29 @@ export const deviceSessions = pgTable(
   ],
 );
 
-/** For refusals at the broker, one row an hour, device, reason and address. In the schema already; nothing writes it yet. */
+/** What speaks of an attack: one row a minute, device, kind and address. Bounded for each tenant, oldest out first. */
 export const securityEvents = pgTable(
   'security_events',
   {
     tenant: tenant(),
-    hour: time('hour').notNull(),
-    /** As claimed. */
-    device: text('device').notNull(),
-    code: text('code').notNull(),
-    remoteAddress: text('remote_address').notNull(),
+    /** Made of what makes events equal. */
+    id: text('id').notNull(),
+    /** Start of the minute. */
+    minute: time('minute').notNull(),
+    /** As claimed; none when the tenant has no such device. */
+    device: text('device'),
+    kind: text('kind').notNull(),
+    remoteAddress: text('remote_address'),
     firstAt: time('first_at').notNull(),
     lastAt: time('last_at').notNull(),
     times: integer('times').notNull(),
-    /** Of the last one. */
+    /** Of the last one, as is the detail. Lower-case hex. */
+    certificateSerial: text('certificate_serial'),
     detail: text('detail').notNull(),
   },
   (table) => [
-    primaryKey({ columns: [table.tenant, table.hour, table.device, table.code, table.remoteAddress] }),
+    primaryKey({ columns: [table.tenant, table.id] }),
+    index('security_events_by_time').on(table.tenant, table.minute.desc(), table.id.desc()),
     ...policies(),
   ],
 );

@@ -2,6 +2,7 @@
 import { and, desc, eq, lt, sql } from 'drizzle-orm';
 import { AppError, errorText } from '../../contract/kernel/errors.ts';
 import type { DeviceRef } from '../../contract/kernel/ids.ts';
+import type { SecurityEvent } from '../../contract/ports/broker.ts';
 import type { RegistryRecord, RegistrySink } from '../../contract/ports/registry.ts';
 import type { Metrics } from '../../contract/ports/services.ts';
 import type { BirthPayload, FaultReport } from '../../contract/wire/payloads.ts';
@@ -14,6 +15,8 @@ import {
   type PayloadBound,
   type QuarantineLimits,
 } from './quarantine-payloads.ts';
+import { countSecurityEvents, createSecurityEventTable } from './security-events.ts';
+import { foldAll, foldedOf } from './security-fold.ts';
 
 const CONSUMER = 'registry';
 const CHUNK_ROWS = 500;
@@ -32,32 +35,37 @@ export function createRegistrySink(
   limits: QuarantineLimits = DEFAULT_QUARANTINE_LIMITS,
 ): RegistrySink {
   const bound = createPayloadBound(limits, metrics);
+  const security = createSecurityEventTable(metrics);
 
-  async function store(records: readonly RegistryRecord[]): Promise<void> {
-    await database.withSystem(async (tx) => {
+  /** Returns how many conflicts were new. */
+  function store(records: readonly RegistryRecord[]): Promise<number> {
+    return database.withSystem(async (tx) => {
       const stored = await readPosition(tx, CONSUMER);
       const fresh = records.filter((record) => record.position > stored);
       const last = fresh.at(-1);
-      if (!last) return;
+      if (!last) return 0;
       for (const record of fresh) {
         if (record.kind === 'birth') await storeBirth(tx, record);
         else if (record.kind === 'state') await storeState(tx, record);
         else if (record.kind === 'event') await storeEvent(tx, record);
         else if (record.kind === 'session') await storeSession(tx, record);
       }
-      await storeQuarantine(
+      const conflicts = await storeQuarantine(
         tx,
         fresh.filter((record) => record.kind === 'quarantine'),
         bound,
       );
+      if (conflicts.length > 0) await security.store(tx, foldAll(conflicts.map(foldedOf)));
       await writePosition(tx, CONSUMER, last.position);
+      return conflicts.length;
     });
   }
 
   return {
     async store(records) {
       try {
-        await store(records);
+        const conflicts = await store(records);
+        if (conflicts > 0) countSecurityEvents(metrics, 'SEQUENCE_CONFLICT', conflicts);
       } catch (cause) {
         if (!REFUSED_FOR_GOOD.test(sqlState(cause) ?? '')) throw cause;
         throw new AppError('STORE_WRITE_REJECTED', errorText(cause), { cause });
@@ -175,11 +183,12 @@ async function storeFault(tx: Transaction, ref: DeviceRef, fault: FaultReport, a
     });
 }
 
+/** Returns what of it is news and speaks of an attack: one identity with two contents is a copy, or a lie. */
 async function storeQuarantine(
   tx: Transaction,
   records: readonly Kind<'quarantine'>[],
   bound: PayloadBound,
-): Promise<void> {
+): Promise<SecurityEvent[]> {
   /** how many records of a position came before, by position */
   const seen = new Map<number, number>();
   const rows = records.map(({ position, record }) => {
@@ -207,11 +216,35 @@ async function storeQuarantine(
       places: record.places ?? null,
     };
   });
+  const conflicts: SecurityEvent[] = [];
   for (let start = 0; start < rows.length; start += CHUNK_ROWS) {
-    await tx
+    const stored = await tx
       .insert(quarantine)
       .values(rows.slice(start, start + CHUNK_ROWS))
-      .onConflictDoNothing();
+      .onConflictDoNothing()
+      .returning(CONFLICT_FACTS);
+    conflicts.push(...stored.filter(({ reason }) => reason === 'SEQUENCE_CONFLICT').map(conflictOf));
   }
   await bound.added(tx, rows);
+  return conflicts;
+}
+
+const CONFLICT_FACTS = {
+  tenant: quarantine.tenant,
+  device: quarantine.device,
+  reason: quarantine.reason,
+  receivedAt: quarantine.receivedAt,
+  boot: quarantine.boot,
+  seq: quarantine.seq,
+};
+
+function conflictOf({
+  tenant,
+  device,
+  receivedAt,
+  boot,
+  seq,
+}: Pick<typeof quarantine.$inferSelect, keyof typeof CONFLICT_FACTS>): SecurityEvent {
+  const detail = `boot ${boot}, seq ${seq} came again with another content`;
+  return { tenant, device, kind: 'SEQUENCE_CONFLICT', at: receivedAt, detail, proved: true };
 }

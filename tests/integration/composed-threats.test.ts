@@ -2,7 +2,7 @@
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { integrationCreated } from '../../contract/http/resources.ts';
+import { integrationCreated, page, securityEvent } from '../../contract/http/resources.ts';
 import { topicOf } from '../../contract/wire/topics.ts';
 import { connectPacket } from '../support/broker-harness.ts';
 import { connectClient, integrationConnect } from '../support/mqtt-client.ts';
@@ -12,6 +12,7 @@ import { waitFor } from '../support/wait-for.ts';
 const thief = { tenant: 'acme', device: 'fridge-1' };
 const neighbour = { tenant: 'acme', device: 'fridge-2' };
 const TOKEN = 'token-of-the-manager-0123456789-0123456789';
+const OTHER_TOKEN = 'token-of-another-manager-0123456789-0123456789';
 const secretOf = (device: string): string => `a secret of its own for ${device}`;
 
 let server: PresageProcess;
@@ -32,6 +33,13 @@ beforeAll(async () => {
               secret: secretOf(device),
             })),
             integrations: [{ id: 'erp', secret: secretOf('erp') }],
+          },
+          {
+            id: 'globex',
+            name: 'Globex',
+            centres: [{ id: 'north', name: 'North', timeZone: 'UTC' }],
+            users: [{ id: 'ops', role: 'manager', tokens: [OTHER_TOKEN] }],
+            devices: [{ id: 'fridge-1', model: 'refrigerator', secret: secretOf('another fridge') }],
           },
         ],
       },
@@ -67,6 +75,26 @@ describe('a device that is blocked', () => {
 
   it('could not have come in with the secret of its neighbour either', async () => {
     expect((await logIn(thief, secretOf('fridge-2'))).connack).toMatchObject({ returnCode: 4 });
+  });
+});
+
+describe('a device that publishes to another tenant', () => {
+  const events = async (token: string) => {
+    const headers = { authorization: `Bearer ${token}` };
+    const answer = await fetch(`${server.api}/api/v1/security-events?kind=MQTT_TOPIC`, { headers });
+    return page(securityEvent).parse(await answer.json()).items;
+  };
+
+  it('is closed, and its own tenant is told, and nobody else', async () => {
+    const device = await logIn(neighbour);
+    const foreign = topicOf({ tenant: 'globex', device: 'fridge-1' }, 'telemetry');
+    await device.publish(foreign, telemetryOf(1), 0);
+    await device.closed();
+    await waitFor('the event', async () => (await events(TOKEN)).length > 0);
+    expect(await events(TOKEN)).toMatchObject([
+      { device: 'fridge-2', times: 1, remoteAddress: '127.0.0.1', detail: `publish to "${foreign}"` },
+    ]);
+    expect(await events(OTHER_TOKEN)).toEqual([]);
   });
 });
 

@@ -31,6 +31,7 @@ const sockets = inFile('tests/integration/broker.test.ts');
 const tls = inFile('tests/integration/broker-tls.test.ts');
 const interoperability = inFile('tests/integration/mqtt-interoperability.test.ts');
 const composed = inFile('tests/integration/composed-threats.test.ts');
+const securityEvents = inFile('tests/integration/api-security-events.test.ts');
 const payloads = inFile('tests/unit/threats-ingest.test.ts');
 const decode = inFile('tests/unit/ingest-decode.test.ts');
 const packed = inFile('tests/unit/ingest-packed.test.ts');
@@ -111,6 +112,14 @@ export const MUTATIONS: readonly Mutation[] = [
     tests: tls('never resumes a session, which would skip the check of the certificate'),
   },
   {
+    threat: 3,
+    without: 'telling of a certificate that was refused',
+    file: 'broker/watch.ts',
+    find: "'MQTT_CLIENT_ID', 'MQTT_CERTIFICATE']",
+    replace: "'MQTT_CLIENT_ID']",
+    tests: tls('tells whose name was on a certificate that was refused, and whether that is proved'),
+  },
+  {
     threat: 4,
     without: 'the check of filters',
     file: 'broker/create-broker.ts',
@@ -151,6 +160,30 @@ export const MUTATIONS: readonly Mutation[] = [
     find: '!topic.startsWith(exchangeTopicsOf(tenant)) || !isTopicName(topic)',
     replace: '!isTopicName(topic)',
     tests: interoperability('is closed when it publishes to %s'),
+  },
+  {
+    threat: 5,
+    without: 'handing on what the broker saw',
+    file: 'app/compose.ts',
+    find: 'broker.onSecurityEvent(securityEvents.record);',
+    replace: '',
+    tests: composed('is closed, and its own tenant is told, and nobody else'),
+  },
+  {
+    threat: 5,
+    without: 'writing what the broker saw',
+    file: 'api/devices/security-events.ts',
+    find: 'if (batch.length > 0) await database',
+    replace: 'if (batch.length < 0) await database',
+    tests: composed('is closed, and its own tenant is told, and nobody else'),
+  },
+  {
+    threat: 5,
+    without: 'one row for all made-up names',
+    file: 'api/devices/security-events.ts',
+    find: '? event : ofNoDevice(event)',
+    replace: '? event : event',
+    tests: securityEvents('about names that nobody has registered make one row without a name, or none'),
   },
   {
     threat: 6,
@@ -341,6 +374,22 @@ export const MUTATIONS: readonly Mutation[] = [
     find: 'if (!sameAddress) reportMove(',
     replace: 'if (connection.ended) reportMove(',
     tests: protocol('is reported when the second comes from another address: it may be a copy'),
+  },
+  {
+    threat: 13,
+    without: 'telling the tenant of a device that comes from two addresses',
+    file: 'broker/create-broker.ts',
+    find: '    watch.moved(connection, previousAddress);',
+    replace: '',
+    tests: inFile('tests/unit/broker-watch.test.ts')('is a takeover from another address, and none from the same'),
+  },
+  {
+    threat: 13,
+    without: 'telling the tenant of a conflict',
+    file: 'api/devices/registry-sink.ts',
+    find: "filter(({ reason }) => reason === 'SEQUENCE_CONFLICT')",
+    replace: "filter(({ reason }) => reason === '')",
+    tests: securityEvents('of a sequence conflict are written with its quarantine entry, once'),
   },
   {
     threat: 14,

@@ -12,15 +12,17 @@ CREATE TABLE "device_sessions" (
 ALTER TABLE "device_sessions" ENABLE ROW LEVEL SECURITY;--> statement-breakpoint
 CREATE TABLE "security_events" (
 	"tenant_id" text NOT NULL,
-	"hour" bigint NOT NULL,
-	"device" text NOT NULL,
-	"code" text NOT NULL,
-	"remote_address" text NOT NULL,
+	"id" text NOT NULL,
+	"minute" bigint NOT NULL,
+	"device" text,
+	"kind" text NOT NULL,
+	"remote_address" text,
 	"first_at" bigint NOT NULL,
 	"last_at" bigint NOT NULL,
 	"times" integer NOT NULL,
+	"certificate_serial" text,
 	"detail" text NOT NULL,
-	CONSTRAINT "security_events_tenant_id_hour_device_code_remote_address_pk" PRIMARY KEY("tenant_id","hour","device","code","remote_address")
+	CONSTRAINT "security_events_tenant_id_id_pk" PRIMARY KEY("tenant_id","id")
 );
 --> statement-breakpoint
 ALTER TABLE "security_events" ENABLE ROW LEVEL SECURITY;--> statement-breakpoint
@@ -32,6 +34,7 @@ ALTER TABLE "quarantine" ADD COLUMN "state" text DEFAULT 'refused' NOT NULL;--> 
 ALTER TABLE "quarantine" ADD COLUMN "replay" jsonb;--> statement-breakpoint
 CREATE INDEX "device_sessions_by_time" ON "device_sessions" USING btree ("tenant_id","device","connected_at" DESC NULLS LAST);--> statement-breakpoint
 CREATE INDEX "quarantine_payloads" ON "quarantine" USING btree ("tenant_id","id" DESC NULLS LAST) WHERE payload_bytes > 0;--> statement-breakpoint
+CREATE INDEX "security_events_by_time" ON "security_events" USING btree ("tenant_id","minute" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint
 CREATE POLICY "app_sees_own" ON "device_sessions" AS PERMISSIVE FOR ALL TO "presage_app" USING (tenant_id = current_setting('presage.tenant', true) AND (COALESCE(current_setting('presage.centre', true), '') = '' OR (EXISTS (SELECT 1 FROM tickets WHERE tickets.tenant_id = device_sessions.tenant_id AND tickets.device = device_sessions.device) AND NOT EXISTS (SELECT 1 FROM custody WHERE custody.tenant_id = device_sessions.tenant_id AND custody.device = device_sessions.device AND custody.event = 'transferred' AND custody.at > device_sessions.connected_at)))) WITH CHECK (tenant_id = current_setting('presage.tenant', true) AND (COALESCE(current_setting('presage.centre', true), '') = '' OR (EXISTS (SELECT 1 FROM tickets WHERE tickets.tenant_id = device_sessions.tenant_id AND tickets.device = device_sessions.device) AND NOT EXISTS (SELECT 1 FROM custody WHERE custody.tenant_id = device_sessions.tenant_id AND custody.device = device_sessions.device AND custody.event = 'transferred' AND custody.at > device_sessions.connected_at))));--> statement-breakpoint
 CREATE POLICY "system_sees_all" ON "device_sessions" AS PERMISSIVE FOR ALL TO "presage_system" USING (true) WITH CHECK (true);--> statement-breakpoint
 CREATE POLICY "app_sees_own" ON "security_events" AS PERMISSIVE FOR ALL TO "presage_app" USING (tenant_id = current_setting('presage.tenant', true)) WITH CHECK (tenant_id = current_setting('presage.tenant', true));--> statement-breakpoint
