@@ -1,19 +1,21 @@
 /**
- * Analytics as a service: follows the telemetry log, scores every sample in the order of the log, hands on findings and
- * keeps its state. Findings are durable before the position moves, states and position are saved in one transaction,
- * and scoring is deterministic: after a crash the same entries give the same findings with the same ids.
+ * Analytics as a service: follows the telemetry log, scores the samples of each device by event time, hands on findings
+ * and keeps its state, samples that wait for stragglers included. Findings are durable before the position moves, states
+ * and position are saved in one transaction, and scoring is deterministic: after a crash the same entries give the same
+ * findings with the same ids.
  */
 import type { DeviceModel } from '../contract/devices/device-model.ts';
 import { errorText } from '../contract/kernel/errors.ts';
 import { clientIdOf, type DeviceRef } from '../contract/kernel/ids.ts';
 import { retryDelayMs } from '../contract/kernel/retry.ts';
-import type { CheckpointStore, FindingsSink } from '../contract/ports/analytics.ts';
+import type { CheckpointStore, DeviceCheckpoint, FindingsSink } from '../contract/ports/analytics.ts';
 import type { Finding } from '../contract/ports/findings.ts';
 import type { Clock, Logger, Metrics, Service } from '../contract/ports/services.ts';
 import type { LoggedEntry, LogReader, Position } from '../contract/ports/telemetry-log.ts';
 import { decodeTelemetryEntry } from '../contract/wire/log-entry.ts';
 import { type AlertPolicy, DEFAULT_POLICY } from './alerts/policy.ts';
 import { type DeviceState, initDevice, reviveDevice } from './device-state.ts';
+import { arrive, DEFAULT_ORDER, initOrder, type OrderedSample, type OrderLimits, takeDue } from './event-order.ts';
 import type { Prognoser } from './prognosis/prognoser.ts';
 import { createDeviceScorer } from './score-device.ts';
 
@@ -44,6 +46,10 @@ export interface AnalyticsOptions {
   /** How often the log is looked at without a `wake`. */
   readonly pollMs: number;
   readonly policy: AlertPolicy;
+  /** How long a sample may wait for stragglers of its device. */
+  readonly order: OrderLimits;
+  /** Samples of all devices that wait; beyond, those of the device that sends are scored at once. */
+  readonly maxWaiting: number;
 }
 
 export const DEFAULT_ANALYTICS: AnalyticsOptions = {
@@ -53,6 +59,8 @@ export const DEFAULT_ANALYTICS: AnalyticsOptions = {
   maxDevices: 5_000,
   pollMs: 500,
   policy: DEFAULT_POLICY,
+  order: DEFAULT_ORDER,
+  maxWaiting: 20_000,
 };
 
 export interface AnalyticsStats {
@@ -67,17 +75,23 @@ export interface AnalyticsStats {
   readonly values: number;
   /** Since `start`, over the time spent working. */
   readonly valuesPerSecond: number;
+  /** Came after a newer sample of their device was scored; not scored. */
   readonly lateSamples: number;
+  /** Came after a newer sample of their device and were scored in their place. */
+  readonly reorderedSamples: number;
+  /** Scored before their time because too many waited. */
+  readonly hurriedSamples: number;
+  readonly waitingSamples: number;
   readonly findings: number;
   readonly devicesInMemory: number;
-  /** Entries that could not be scored; they are skipped. */
+  /** Messages with samples that could not be scored; these are skipped. */
   readonly skippedEntries: number;
 }
 
 export interface Analytics extends Service {
   /** The log grew. */
   wake(): void;
-  /** Resolves once everything now in the log is scored, its findings are durable and its states saved. */
+  /** Resolves once everything now in the log is scored or waits for stragglers, and findings and states are durable. */
   drain(): Promise<void>;
   stats(): AnalyticsStats;
 }
@@ -88,8 +102,18 @@ interface Cached {
   dirty: boolean;
 }
 
+interface WaitingList {
+  readonly devices: readonly (readonly [tenant: string, device: string])[];
+}
+
 /** Gauges are renewed so often while there is work: in a worker each costs a message. */
 const REPORT_EVERY_MS = 1_000;
+/** Devices of which nothing comes are looked at so often. */
+const SWEEP_EVERY_MS = 1_000;
+/** From the receipt of a message until it can be read from the log, with a disk that stalls. */
+const LOGGED_WITHIN_MS = 5_000;
+/** Where the list of devices with waiting samples is saved; no tenant and no device is called so. */
+const WAITING_LIST: DeviceRef = { tenant: '*', device: '*' };
 
 export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsOptions> = {}): Analytics {
   const settings: AnalyticsOptions = { ...DEFAULT_ANALYTICS, ...options };
@@ -100,7 +124,16 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
   });
   /** by client id, least recently seen first */
   const devices = new Map<string, Cached>();
-  const totals = { samples: 0, values: 0, late: 0, findings: 0, skipped: 0, busyMs: 0 };
+  /** Those of them with waiting samples, by client id; they stay in memory. */
+  const waiting = new Map<string, Cached>();
+  let waitingSamples = 0;
+  let waitingListSaved = false;
+  let sweptAt = 0;
+  /** Samples were scored since the last save although the position did not move. */
+  let unsavedSweep = false;
+  /** Latest receive time read; replayed entries carry their old one. */
+  let logTime = 0;
+  const totals = { samples: 0, values: 0, late: 0, reordered: 0, hurried: 0, findings: 0, skipped: 0, busyMs: 0 };
   let position: Position = 0;
   let savedPosition: Position = 0;
   let savedAt = 0;
@@ -116,7 +149,7 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
 
   const { logger, metrics, clock } = deps;
 
-  async function load(entry: LoggedEntry): Promise<Cached> {
+  async function load(entry: LoggedEntry, found: Finding[]): Promise<Cached> {
     const ref = { tenant: entry.tenant, device: entry.device };
     const key = clientIdOf(ref);
     const known = devices.get(key);
@@ -125,7 +158,8 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
       devices.set(key, known);
       return known;
     }
-    // A device that became another model has nothing to continue.
+    // A device that became another model has nothing to continue, but what it sent before counts.
+    if (known) scoreAllWaiting(known, found);
     const stored = known ? undefined : await deps.checkpoints.load(ref);
     const state = reviveDevice(stored, entry.model) ?? initDevice(entry.model);
     const cached: Cached = { ref, state, dirty: false };
@@ -134,34 +168,91 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
     return cached;
   }
 
+  function scoreAllWaiting(cached: Cached, found: Finding[]): void {
+    const own = cached.state.order?.waiting ?? [];
+    const before = own.length;
+    if (before === 0) return;
+    scoreSamples(cached, own.splice(0), found);
+    noteWaiting(cached, before, found);
+  }
+
   async function scoreEntry(entry: LoggedEntry, found: Finding[]): Promise<void> {
-    const cached = await load(entry);
+    const cached = await load(entry, found);
     cached.dirty = true;
-    const lateBefore = cached.state.late;
+    logTime = Math.max(logTime, entry.receivedAt);
+    let samples: readonly OrderedSample[];
     try {
-      const message = decodeTelemetryEntry(entry);
-      const { boot, seq } = message.identity;
-      // A batch may hold its samples in any order; scoring goes by event time.
-      const samples = [...message.samples].sort((a, b) => a.observedAt - b.observedAt || a.index - b.index);
-      for (const { index, observedAt, signals } of samples) {
-        const outcome = scorer.score(cached.state, {
-          ref: cached.ref,
-          identity: `${boot}:${seq}:${index}`,
-          observedAt,
-          position: entry.position,
-          signals,
-        });
+      samples = samplesOf(entry);
+    } catch (error) {
+      skip(entry, entry.position, error);
+      return;
+    }
+    const { state } = cached;
+    state.order ??= initOrder(settings.order, entry.receivedAt);
+    const waitedBefore = state.order.waiting.length;
+    const scoredUpTo = state.samples > 0 ? state.newestAt : Number.NEGATIVE_INFINITY;
+    const arrival = arrive(state.order, samples, entry.receivedAt, scoredUpTo, settings.order);
+    totals.reordered += arrival.reordered;
+    totals.hurried += arrival.hurried;
+    scoreSamples(cached, arrival.ready, found);
+    if (waitedBefore > 0 || state.order.waiting.length > 0) noteWaiting(cached, waitedBefore, found);
+  }
+
+  function scoreSamples(cached: Cached, samples: readonly OrderedSample[], found: Finding[]): void {
+    const { ref, state } = cached;
+    const lateBefore = state.late;
+    let skipped = 0;
+    for (const { identity, observedAt, position, signals } of samples) {
+      try {
+        const outcome = scorer.score(state, { ref, identity, observedAt, position, signals });
         totals.samples++;
         totals.values += outcome.values;
         found.push(...outcome.findings);
+      } catch (error) {
+        if (skipped++ === 0) skip(ref, position, error);
       }
-    } catch (error) {
-      // Deterministic, so a replay skips it as well; one poisoned entry must not stop the fleet.
-      totals.skipped++;
-      metrics.count('presage_analytics_skipped_total', 'Log entries that could not be scored');
-      logger.error({ position: entry.position, device: entry.device, error: errorText(error) }, 'entry skipped');
     }
-    totals.late += cached.state.late - lateBefore;
+    totals.late += state.late - lateBefore;
+  }
+
+  /** Deterministic, so a replay skips it as well; one poisoned entry must not stop the fleet. One line a message. */
+  function skip({ device }: DeviceRef, at: Position, error: unknown): void {
+    totals.skipped++;
+    metrics.count('presage_analytics_skipped_total', 'Messages that could not be scored whole');
+    logger.error({ position: at, device, error: errorText(error) }, 'entry skipped');
+  }
+
+  /** Keeps count of what waits; when it is too much, this device's oldest samples wait no longer. */
+  function noteWaiting(cached: Cached, before: number, found: Finding[]): void {
+    const own = cached.state.order?.waiting ?? [];
+    waitingSamples += own.length - before;
+    const hurried = own.splice(0, Math.max(0, waitingSamples - settings.maxWaiting));
+    waitingSamples -= hurried.length;
+    totals.hurried += hurried.length;
+    scoreSamples(cached, hurried, found);
+    if (own.length > 0) waiting.set(clientIdOf(cached.ref), cached);
+    else waiting.delete(clientIdOf(cached.ref));
+  }
+
+  /** A device that fell silent gets its last samples scored too. While the log is read, its time counts, not ours. */
+  async function sweep(caughtUp: boolean): Promise<void> {
+    const isDue = drains.length > 0 || Math.abs(clock.now() - sweptAt) >= SWEEP_EVERY_MS;
+    if (waiting.size === 0 || !isDue) return;
+    sweptAt = clock.now();
+    const now = caughtUp ? sweptAt : logTime;
+    const found: Finding[] = [];
+    for (const cached of [...waiting.values()]) {
+      const { order } = cached.state;
+      const before = order?.waiting.length ?? 0;
+      const due = order ? takeDue(order, now, LOGGED_WITHIN_MS) : [];
+      if (due.length === 0) continue;
+      cached.dirty = true;
+      unsavedSweep = true;
+      scoreSamples(cached, due, found);
+      noteWaiting(cached, before, found);
+    }
+    if (found.length > 0) await deps.findings.append(found);
+    totals.findings += found.length;
   }
 
   async function takeBatch(): Promise<boolean> {
@@ -188,8 +279,19 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
     metrics.gauge('presage_analytics_values', 'Values scored since start', totals.values);
     metrics.gauge(
       'presage_analytics_late_samples',
-      'Samples older than the newest of their device, not scored',
+      'Samples older than the newest scored one of their device, not scored',
       totals.late,
+    );
+    metrics.gauge('presage_analytics_waiting_samples', 'Samples that wait for stragglers', waitingSamples);
+    metrics.gauge(
+      'presage_analytics_reordered_samples',
+      'Samples that came after a newer one of their device and were scored in their place',
+      totals.reordered,
+    );
+    metrics.gauge(
+      'presage_analytics_hurried_samples',
+      'Samples scored before their time because too many waited',
+      totals.hurried,
     );
     metrics.gauge('presage_analytics_findings', 'Findings since start', totals.findings);
     metrics.gauge('presage_analytics_devices', 'Devices whose state is in memory', devices.size);
@@ -201,12 +303,14 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
 
   async function save(): Promise<void> {
     const changed = [...devices.values()].filter((cached) => cached.dirty);
-    if (position !== savedPosition) {
-      await deps.checkpoints.save(
-        changed.map(({ ref, state }) => ({ ...ref, state })),
-        position,
-      );
+    if (position !== savedPosition || unsavedSweep) {
+      const states: DeviceCheckpoint[] = changed.map(({ ref, state }) => ({ ...ref, state }));
+      const listed = waiting.size > 0;
+      if (listed || waitingListSaved) states.push({ ...WAITING_LIST, state: waitingList() });
+      await deps.checkpoints.save(states, position);
       for (const cached of changed) cached.dirty = false;
+      waitingListSaved = listed;
+      unsavedSweep = false;
       savedPosition = position;
       deps.onSaved?.(position);
     }
@@ -220,19 +324,41 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
     }
   }
 
-  /** Everything is saved when this is called, so any state may be dropped. */
+  /** Everything is saved when this is called, so any state may be dropped that nothing waits in. */
   function evict(): void {
     for (const key of devices.keys()) {
-      if (devices.size <= settings.maxDevices) return;
-      devices.delete(key);
+      if (devices.size - waiting.size <= settings.maxDevices) return;
+      if (!waiting.has(key)) devices.delete(key);
+    }
+  }
+
+  /** Tells the next start whose samples wait: such a device may never be heard of again. */
+  function waitingList(): WaitingList {
+    return { devices: [...waiting.values()].map(({ ref }) => [ref.tenant, ref.device]) };
+  }
+
+  async function loadWaiting(): Promise<void> {
+    waiting.clear();
+    waitingSamples = 0;
+    const list = (await deps.checkpoints.load(WAITING_LIST)) as WaitingList | undefined;
+    waitingListSaved = list !== undefined && list.devices.length > 0;
+    for (const [tenant, device] of list?.devices ?? []) {
+      const ref = { tenant, device };
+      const stored = await deps.checkpoints.load(ref);
+      const state = reviveDevice(stored);
+      if (!state?.order || state.order.waiting.length === 0) continue;
+      const cached: Cached = { ref, state, dirty: false };
+      devices.set(clientIdOf(ref), cached);
+      waiting.set(clientIdOf(ref), cached);
+      waitingSamples += state.order.waiting.length;
     }
   }
 
   function saveIsDue(): boolean {
-    if (position === savedPosition && drains.length === 0) return false;
+    if (position === savedPosition && drains.length === 0 && !unsavedSweep) return false;
     return (
       entriesSinceSave >= settings.saveEveryEntries ||
-      devices.size > settings.maxDevices ||
+      devices.size - waiting.size > settings.maxDevices ||
       clock.now() - savedAt >= settings.saveEveryMs
     );
   }
@@ -240,6 +366,7 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
   async function step(): Promise<void> {
     const more = await takeBatch();
     const caughtUp = !more;
+    await sweep(caughtUp);
     if (saveIsDue() || (caughtUp && drains.length > 0)) await save();
     failures = 0;
     if (caughtUp) await pause(settings.pollMs);
@@ -273,6 +400,8 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
       position = oldest;
     }
     savedPosition = position;
+    await loadWaiting();
+    unsavedSweep = false;
     savedAt = clock.now();
     entriesSinceSave = 0;
   }
@@ -333,9 +462,28 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
       values: totals.values,
       valuesPerSecond: totals.busyMs > 0 ? Math.round((totals.values / totals.busyMs) * 1_000) : 0,
       lateSamples: totals.late,
+      reorderedSamples: totals.reordered,
+      hurriedSamples: totals.hurried,
+      waitingSamples,
       findings: totals.findings,
       devicesInMemory: devices.size,
       skippedEntries: totals.skipped,
     }),
   };
+}
+
+/** @throws SyntaxError and the like when the body is not what ingest writes */
+function samplesOf(entry: LoggedEntry): OrderedSample[] {
+  const { identity, samples } = decodeTelemetryEntry(entry);
+  const { boot, seq } = identity;
+  const { receivedAt, position } = entry;
+  return samples.map(({ index, observedAt, signals }) => ({
+    identity: `${boot}:${seq}:${index}`,
+    seq,
+    index,
+    observedAt,
+    receivedAt,
+    position,
+    signals,
+  }));
 }

@@ -6,6 +6,7 @@ import type { BandState } from './alerts/bands.ts';
 import type { EpisodeState } from './alerts/episode.ts';
 import { type ContextState, initContext } from './detectors/context.ts';
 import type { MonitorState } from './detectors/signal-monitor.ts';
+import type { OrderState } from './event-order.ts';
 import type { DevicePlan } from './plan.ts';
 
 /** Rises when old states can no longer be continued: such a device starts anew. */
@@ -63,7 +64,7 @@ export interface DeviceState {
   readonly model: string;
   /** Samples taken in. */
   samples: number;
-  /** Samples that came after a newer one: counted, not scored. */
+  /** Samples that came after a newer one was scored: counted, not scored. */
   late: number;
   /** Values outside what is physically possible: the sensor lies. */
   outOfRange: number;
@@ -82,6 +83,8 @@ export interface DeviceState {
   readonly prognosers: PrognoserState[];
   /** Absent in states of older versions. */
   whole?: WholeState;
+  /** Samples that wait for stragglers; only in production, where samples arrive. */
+  order?: OrderState;
 }
 
 export function initDevice(modelId: string): DeviceState {
@@ -110,10 +113,10 @@ export function contextOf(state: DeviceState, plan: DevicePlan): ContextState {
 
 /**
  * A stored state that this version can continue, else `undefined`. Our own writer made it inside one transaction, so
- * version and model are checked and the rest is believed.
+ * version and model (where one is expected) are checked and the rest is believed.
  */
-export function reviveDevice(stored: unknown, modelId: string): DeviceState | undefined {
+export function reviveDevice(stored: unknown, modelId?: string): DeviceState | undefined {
   if (typeof stored !== 'object' || stored === null) return undefined;
   const { v, model } = stored as { v?: unknown; model?: unknown };
-  return v === STATE_VERSION && model === modelId ? (stored as DeviceState) : undefined;
+  return v === STATE_VERSION && (modelId === undefined || model === modelId) ? (stored as DeviceState) : undefined;
 }
