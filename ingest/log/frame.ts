@@ -6,7 +6,7 @@
  *     0  magic       u32   two control bytes in it: cannot occur inside JSON, so a search for frames is not fooled
  *     4  checksum    u32   CRC-32 of bytes 8…length, started with the low 32 bits of the frame's position
  *     8  length      u32   of the whole frame
- *    12  batchOffset u32   bytes from the start of the group commit to this frame
+ *    12  undurable u32   bytes from what was durable when it was appended to this frame
  *    16  receivedAt  f64
  *    24  kind, lengths of tenant, device, model   u8 each
  *    28  tenant, device, model, body
@@ -47,7 +47,7 @@ export function encodeFrame(
   at: number,
   entry: LogEntry,
   position: Position,
-  batchOffset: number,
+  undurable: number,
 ): number {
   let cursor = at + FRAME_HEADER_BYTES;
   const tenantBytes = writeName(buffer, cursor, entry.tenant);
@@ -60,7 +60,7 @@ export function encodeFrame(
   const length = cursor + entry.body.byteLength - at;
   buffer.writeUInt32LE(MAGIC_U32, at);
   buffer.writeUInt32LE(length, at + 8);
-  buffer.writeUInt32LE(batchOffset, at + 12);
+  buffer.writeUInt32LE(undurable, at + 12);
   buffer.writeDoubleLE(entry.receivedAt, at + 16);
   buffer[at + 24] = KIND_CODES.get(entry.kind) ?? ENTRY_KINDS.length;
   buffer[at + 25] = tenantBytes;
@@ -112,7 +112,7 @@ export function checkFrame(buffer: Buffer, at: number, end: number, position: Po
 }
 
 /** Bytes from the start of its group commit to a checked frame. */
-export function batchOffset(buffer: Buffer, at: number): number {
+export function undurable(buffer: Buffer, at: number): number {
   return buffer.readUInt32LE(at + 12);
 }
 
@@ -145,7 +145,7 @@ export function readFrame(buffer: Buffer, at: number, length: number, position: 
 export function laterCommitExists(buffer: Buffer, position: Position, damagedAt: Position): boolean {
   for (let at = buffer.indexOf(MAGIC); at >= 0; at = buffer.indexOf(MAGIC, at + 1)) {
     if (checkFrame(buffer, at, buffer.length, position + at).kind !== 'frame') continue;
-    if (position + at - batchOffset(buffer, at) > damagedAt) return true;
+    if (position + at - undurable(buffer, at) > damagedAt) return true;
   }
   return false;
 }

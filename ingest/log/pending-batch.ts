@@ -22,10 +22,10 @@ export class PendingBatch {
     return this.#callbacks.length;
   }
 
-  /** Takes the entry; `bound` is its frameBound. */
-  add(entry: LogEntry, bound: number, done: Appended): void {
+  /** Takes the entry; `bound` is its frameBound, `durableEnd` what is known to be on the medium at this moment. */
+  add(entry: LogEntry, bound: number, durableEnd: Position, done: Appended): void {
     if (this.length + bound > this.buffer.length) this.#grow(this.length + bound);
-    this.length += encodeFrame(this.buffer, this.length, entry, this.end, this.length);
+    this.length += encodeFrame(this.buffer, this.length, entry, this.end, this.end - durableEnd);
     this.addWaiter(done);
   }
 

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { AppError } from '../../contract/kernel/errors.ts';
 import type { Position } from '../../contract/ports/telemetry-log.ts';
-import { batchOffset, checkFrame, laterCommitExists } from './frame.ts';
+import { checkFrame, laterCommitExists, undurable } from './frame.ts';
 import type { LogDisk } from './log-disk.ts';
 
 const FILE_PATTERN = /^(\d{16})\.seg$/;
@@ -113,7 +113,7 @@ export async function findSegmentEnd(segment: SegmentFacts): Promise<SegmentEnd>
     for (;;) {
       const chunk = await readAt(file, segment, position, chunkBytes);
       const { passed, needed, damaged, last } = scanChunk(chunk, position);
-      if (last !== undefined) lastCommit = position + last - batchOffset(chunk, last);
+      if (last !== undefined) lastCommit = position + last - undurable(chunk, last);
       position += passed;
       const atFileEnd = chunk.length < chunkBytes;
       if (damaged || (needed > 0 && atFileEnd)) {

@@ -21,8 +21,9 @@ import type {
 import { ConsumersFile } from './consumers-file.ts';
 import { FILE_MODE, FOLDER_MODE, syncFolder } from './durable-files.ts';
 import { frameBound } from './frame.ts';
+import { GroupCommits } from './group-commits.ts';
 import { type LogDisk, nodeDisk } from './log-disk.ts';
-import { PendingBatch } from './pending-batch.ts';
+import type { PendingBatch } from './pending-batch.ts';
 import { recoverSegments } from './recover.ts';
 import { encodeSegmentHeader, rewriteEnd, SEGMENT_HEADER_BYTES, type Segment, segmentPath } from './segment-files.ts';
 import { openSegmentLogReader, type SegmentReader } from './segment-reader.ts';
@@ -109,15 +110,10 @@ class FileLog implements TelemetryLog {
   readonly #listeners = new Set<(end: Position) => void>();
   #segments: Segment[] = [];
   #tail: Tail | undefined;
-  #durableEnd: Position = 0;
+  readonly #commits: GroupCommits;
   /** Where the newest entry of a kind ends, telemetry aside; known for what was appended behind `#openedAt`. */
   readonly #newest = new Map<EntryKind, Position>();
   #openedAt: Position = 0;
-  #pending = new PendingBatch();
-  #spare = new PendingBatch();
-  /** The group commits that run back to back, until nothing is pending. */
-  #committing: Promise<void> | undefined;
-  #scheduled = false;
   #closed: AppError | undefined = new AppError('LOG_FAILED', 'the log is not started');
   #diskFull = false;
   /** Who copies the files; told when that must end. */
@@ -145,7 +141,15 @@ class FileLog implements TelemetryLog {
     };
     this.#labels = { log: this.#options.name };
     this.#consumersFile = new ConsumersFile(join(needs.directory, 'consumers.json'));
-    this.#reader = openSegmentLogReader(needs.directory, { durableEnd: () => this.#durableEnd });
+    this.#commits = new GroupCommits({
+      write: (batch) => this.#write(batch),
+      mustBeAlone: (batch) => this.#needsSegment(batch),
+      onDurable: (end) => this.#announce(end),
+      onFailure: (from, failure) => this.#fail(from, failure),
+      onRefused: (error, count) => this.#countRefused(error instanceof AppError ? error.code : 'LOG_FAILED', count),
+      onThrow: (thrown) => needs.logger.error({ error: errorText(thrown) }, 'A callback of the log threw'),
+    });
+    this.#reader = openSegmentLogReader(needs.directory, { durableEnd: () => this.#commits.durableEnd });
   }
 
   /** @throws AppError LOG_CORRUPT when something durable is damaged */
@@ -175,12 +179,12 @@ class FileLog implements TelemetryLog {
   async close(): Promise<void> {
     if (this.#timer) clearInterval(this.#timer);
     this.#closed ??= new AppError('LOG_FAILED', 'the log is stopped');
-    while (this.#scheduled || this.#committing) await (this.#committing ?? new Promise(setImmediate));
+    await this.#commits.idle();
     await this.#ticking;
     const tail = this.#tail;
     this.#tail = undefined;
     if (!tail) return;
-    await this.#consumersFile.save(this.#durableEnd);
+    await this.#consumersFile.save(this.#commits.durableEnd);
     await this.#reader.close();
     await tail.file.close();
     this.#flushMetrics();
@@ -199,10 +203,9 @@ class FileLog implements TelemetryLog {
       queueMicrotask(() => done(refusal, 0));
       return;
     }
-    this.#pending.add(entry, bound, done);
-    if (entry.kind !== 'telemetry') this.#newest.set(entry.kind, this.#pending.end);
+    this.#commits.add(entry, bound, done);
+    if (entry.kind !== 'telemetry') this.#newest.set(entry.kind, this.#commits.end);
     this.#counts.appends++;
-    this.#schedule();
   }
 
   barrier(done: (error: Error | undefined) => void): void {
@@ -211,20 +214,19 @@ class FileLog implements TelemetryLog {
       queueMicrotask(() => done(closed));
       return;
     }
-    this.#pending.addWaiter(done);
-    this.#schedule();
+    this.#commits.addWaiter(done);
   }
 
   read(from: Position, options: ReadOptions): Promise<LogBatch> {
     // Whoever waits for rare entries need not read all the telemetry between them.
     if (options.kinds && this.#noneSince(from, options.kinds)) {
-      return Promise.resolve({ entries: [], next: Math.max(from, this.#durableEnd) });
+      return Promise.resolve({ entries: [], next: Math.max(from, this.#commits.durableEnd) });
     }
     return this.#reader.read(from, options);
   }
 
   end(): Position {
-    return this.#durableEnd;
+    return this.#commits.durableEnd;
   }
 
   start(): Position {
@@ -241,10 +243,10 @@ class FileLog implements TelemetryLog {
   }
 
   async commit(consumer: string, position: Position): Promise<void> {
-    if (position > this.#durableEnd)
-      throw new RangeError(`${consumer} commits ${position}, the log ends at ${this.#durableEnd}`);
+    if (position > this.#commits.durableEnd)
+      throw new RangeError(`${consumer} commits ${position}, the log ends at ${this.#commits.durableEnd}`);
     this.#consumersFile.set(consumer, position);
-    await this.#consumersFile.save(this.#durableEnd);
+    await this.#consumersFile.save(this.#commits.durableEnd);
     await this.#trim();
   }
 
@@ -254,7 +256,7 @@ class FileLog implements TelemetryLog {
   }
 
   lagBytes(consumer: string): number {
-    return Math.max(0, this.#durableEnd - this.committed(consumer));
+    return Math.max(0, this.#commits.durableEnd - this.committed(consumer));
   }
 
   #noneSince(from: Position, kinds: ReadonlySet<EntryKind>): boolean {
@@ -267,58 +269,20 @@ class FileLog implements TelemetryLog {
   #fullness(bytes: number): AppError | undefined {
     const { maxBytes, maxPendingBytes, name } = this.#options;
     if (this.#diskFull) return new AppError('LOG_FULL', `${name}: the disk has too little free space`);
-    if (this.#pending.length + bytes > maxPendingBytes)
+    if (this.#commits.pendingBytes + bytes > maxPendingBytes)
       return new AppError('LOG_FULL', `${name}: the disk is too slow`);
-    const kept = this.#pending.end + bytes - this.start();
+    const kept = this.#commits.end + bytes - this.start();
     return kept > maxBytes ? new AppError('LOG_FULL', `${name}: ${kept} bytes wait for consumers`) : undefined;
   }
 
-  /** A group begins after the current round of I/O callbacks: what arrived together is written together. */
-  #schedule(): void {
-    if (this.#committing || this.#scheduled) return;
-    this.#scheduled = true;
-    setImmediate(() => {
-      this.#scheduled = false;
-      this.#committing = this.#commitAll().finally(() => {
-        this.#committing = undefined;
-        if (this.#pending.waiting > 0) this.#schedule();
-      });
-    });
-  }
-
-  /** The next write starts before the callbacks of the last one run, so that the disk never waits for them. */
-  async #commitAll(): Promise<void> {
-    let batch = this.#takePending();
-    let written = this.#write(batch);
-    for (;;) {
-      const failure = await written.then(() => undefined, asError);
-      if (failure) return this.#fail(batch, failure);
-      const durable = batch;
-      this.#durableEnd = durable.end;
-      this.#spare = durable;
-      const more = this.#pending.waiting > 0;
-      if (more) {
-        batch = this.#takePending();
-        written = this.#write(batch);
-      }
-      this.#settle(durable, undefined);
-      this.#announce();
-      if (!more) return;
-    }
-  }
-
-  #takePending(): PendingBatch {
-    const batch = this.#pending;
-    this.#pending = this.#spare;
-    this.#pending.reset(batch.end);
-    return batch;
+  #needsSegment(batch: PendingBatch): boolean {
+    const filled = batch.start - this.#openedTail().base;
+    return filled > 0 && filled + batch.length > this.#options.segmentBytes;
   }
 
   async #write(batch: PendingBatch): Promise<void> {
-    const { disk, segmentBytes } = this.#options;
-    if (batch.length === 0) return; // Only waiters: everything before them is durable by now.
-    const filled = batch.start - this.#openedTail().base;
-    if (filled > 0 && filled + batch.length > segmentBytes) await this.#roll(batch.start, batch.start);
+    const { disk } = this.#options;
+    if (this.#needsSegment(batch)) await this.#roll(batch.start, batch.start);
     const { file, base } = this.#openedTail();
     await disk.write(file.fd, batch.buffer, batch.length, SEGMENT_HEADER_BYTES + batch.start - base);
     await disk.sync(file.fd);
@@ -326,23 +290,18 @@ class FileLog implements TelemetryLog {
   }
 
   /**
-   * Nothing that was not confirmed durable is ever acknowledged. When the disk was full before anything was synced, the
-   * half-written bytes are cut off and the log goes on; after any other error nobody knows what is on the medium (a
-   * second fdatasync may succeed without having written the pages that the first one lost), so the log stays failed.
+   * Nothing that was not confirmed durable is ever acknowledged. When the disk was full, the half-written bytes are cut off
+   * and the log goes on; after any other error nobody knows what is on the medium (a second fdatasync may succeed without
+   * having written the pages that the first one lost), so the log stays failed.
    */
-  async #fail(batch: PendingBatch, failure: NodeJS.ErrnoException): Promise<void> {
-    const noSpace = isNoSpace(failure) && (await this.#cutOff(batch.start));
+  async #fail(from: Position, failure: NodeJS.ErrnoException): Promise<AppError> {
+    const noSpace = isNoSpace(failure) && (await this.#cutOff(from));
     const error = new AppError(noSpace ? 'LOG_FULL' : 'LOG_FAILED', errorText(failure), { cause: failure });
     if (noSpace) this.#diskFull = true;
     else this.#closed = error;
     this.#needs.logger.error({ directory: this.#needs.directory, error: errorText(failure) }, error.message);
-    this.#spare = batch;
-    const behind = this.#takePending();
-    this.#pending.reset(this.#durableEnd);
-    this.#settle(batch, error);
-    this.#settle(behind, error);
-    this.#spare = behind;
     if (!noSpace) this.#needs.onFailed?.(error);
+    return error;
   }
 
   async #cutOff(position: Position): Promise<boolean> {
@@ -357,17 +316,10 @@ class FileLog implements TelemetryLog {
     }
   }
 
-  #settle(batch: PendingBatch, error: AppError | undefined): void {
-    if (error) this.#countRefused(error.code, batch.waiting);
-    batch.settle(error, (thrown) => {
-      this.#needs.logger.error({ error: errorText(thrown) }, 'A callback of the log threw');
-    });
-  }
-
-  #announce(): void {
+  #announce(end: Position): void {
     for (const listener of this.#listeners) {
       try {
-        listener(this.#durableEnd);
+        listener(end);
       } catch (error) {
         this.#needs.logger.error({ error: errorText(error) }, 'A listener of the log threw');
       }
@@ -396,9 +348,8 @@ class FileLog implements TelemetryLog {
     } else {
       await this.#roll(furthest, end);
     }
-    this.#durableEnd = Math.max(end, furthest);
-    this.#openedAt = this.#durableEnd;
-    this.#pending.reset(this.#durableEnd);
+    this.#openedAt = Math.max(end, furthest);
+    this.#commits.open(this.#openedAt);
   }
 
   async #roll(base: Position, previousEnd: Position): Promise<void> {
@@ -434,7 +385,7 @@ class FileLog implements TelemetryLog {
 
   #isHeld(): boolean {
     if (this.#holds.size === 0) return false;
-    if (!this.#diskFull && this.#durableEnd - this.start() < HOLD_LIMIT * this.#options.maxBytes) return true;
+    if (!this.#diskFull && this.#commits.durableEnd - this.start() < HOLD_LIMIT * this.#options.maxBytes) return true;
     for (const onGivenUp of this.#holds) onGivenUp();
     this.#holds.clear();
     return false;
@@ -463,7 +414,7 @@ class FileLog implements TelemetryLog {
 
   /** Age of the oldest entry that some consumer still needs. */
   async #measureOldest(): Promise<void> {
-    const behind = Math.min(...this.#options.consumers.map((name) => this.committed(name)), this.#durableEnd);
+    const behind = Math.min(...this.#options.consumers.map((name) => this.committed(name)), this.#commits.durableEnd);
     const { entries } = await this.#reader.read(behind, { maxEntries: 1 });
     const ageMs = entries[0] ? Math.max(0, this.#needs.clock.now() - entries[0].receivedAt) : 0;
     const help = 'Age of the oldest entry that a consumer of the log still needs';
@@ -484,7 +435,7 @@ class FileLog implements TelemetryLog {
       const help = 'Entries that the log did not take or could not make durable; none of them was acknowledged';
       metrics.count('presage_log_refused_total', help, { ...this.#labels, reason }, by);
     }
-    metrics.gauge('presage_log_bytes', 'Bytes kept in the log', this.#durableEnd - this.start(), this.#labels);
+    metrics.gauge('presage_log_bytes', 'Bytes kept in the log', this.#commits.durableEnd - this.start(), this.#labels);
     const lost = 'Acknowledged bytes that were missing when the log was opened; must stay 0';
     metrics.gauge('presage_log_lost_bytes', lost, this.recovery.lostBytes, this.#labels);
     for (const consumer of this.#options.consumers) {
@@ -497,8 +448,4 @@ class FileLog implements TelemetryLog {
 /** Before anything was synced: the write itself, or making the file for it. */
 function isNoSpace({ code, syscall }: NodeJS.ErrnoException): boolean {
   return (code === 'ENOSPC' || code === 'EDQUOT') && (syscall === 'write' || syscall === 'open');
-}
-
-function asError(error: unknown): NodeJS.ErrnoException {
-  return error instanceof Error ? error : new Error(String(error));
 }
