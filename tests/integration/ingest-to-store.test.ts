@@ -20,7 +20,11 @@ describe('ingest into the embedded store', () => {
     const folder = await mkdtemp(join(tmpdir(), 'presage-to-store-'));
     const random = seededRandom(SEED);
     const services = { clock: manualClock(RECEIVED_AT), logger: silentLogger, metrics: noMetrics };
-    const store = createEmbeddedStore({ directory: join(folder, 'store'), ...services });
+    const store = createEmbeddedStore({
+      directory: join(folder, 'store'),
+      logDirectory: join(folder, 'ingest', 'log'),
+      ...services,
+    });
     await store.start();
     const sent = new Set<string>();
     for (let round = 0; round < ROUNDS; round++) {
@@ -28,7 +32,11 @@ describe('ingest into the embedded store', () => {
       const h = await startIngest(
         {
           log: { segmentBytes: 20_000, consumers: ['store', 'sequence'] },
-          ingest: { snapshotEveryBytes: 10_000, sequenceLimits: { maxDevices: 1, maxWindowsPerDevice: 4 } },
+          ingest: {
+            snapshotEveryBytes: 10_000,
+            sequenceLimits: { maxDevices: 1, maxWindowsPerDevice: 4 },
+            lookupTimeoutMs: 60_000, // A slow machine is not what is looked at here.
+          },
           reader: store,
           passed: (position) => writer.passed(position),
         },
