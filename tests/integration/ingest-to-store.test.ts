@@ -65,5 +65,5 @@ describe('ingest into the embedded store', () => {
     expect(stored.sort()).toEqual([...sent].sort());
     await store.stop();
     await rm(folder, { recursive: true });
-  });
+  }, 300_000);
 });
