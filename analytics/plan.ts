@@ -44,7 +44,7 @@ const NOVELTY_WARMUP_ROWS = 100;
 /** A week at five minutes. */
 const ADOPT_AFTER_SAMPLES = 2_016;
 /** Samples closer together than this say the same thing: they share one part of the budget. */
-const LEAST_INTERVAL_MS = 2 * MINUTE_MS;
+const LEAST_INTERVAL_MS = 5 * MINUTE_MS;
 /** Nothing is known of how a fault of such a device fades: what is nearly usual again is over. */
 const UNKNOWN_CLEAR_SHARE = 0.8;
 const PREDICT_EVERY_MS = 3 * HOUR_MS;

@@ -40,7 +40,7 @@ export interface NoveltyState {
 }
 
 const LEVEL_WEIGHT = 0.04;
-const SLOW_ROWS = 1_000;
+const SLOW_ROWS = 3_000;
 const SIZE_ROWS = 3_000;
 const SEASON_PARTS = 24;
 const SEASON_WEIGHT = 0.02;
@@ -51,7 +51,7 @@ const RANK_AFTER = 30;
 
 export const novelty: Detector<NoveltyParams, NoveltyState> = {
   name: 'novelty',
-  version: '1',
+  version: '2',
   init: (params) => ({
     params,
     seen: 0,
@@ -127,12 +127,12 @@ function relative(feature: number, usual: number): number {
   return Math.abs(feature) / Math.max(usual, 1e-9 * Math.abs(feature), 1e-12);
 }
 
-/** Root mean square of the three surprises: several agreeing count, one alone still does. */
+/** Mean of the three surprises: what all of them find rare is rarer than what one does. */
 function combinedSurprise(state: NoveltyState, features: Features): number {
   const value = rankSurprise(state.valueRank, relative(features.value, state.sizes.value));
   const level = rankSurprise(state.levelRank, relative(features.level, state.sizes.level));
   const seasonal = rankSurprise(state.seasonalRank, relative(features.seasonal, state.sizes.seasonal));
-  return Math.sqrt((value * value + level * level + seasonal * seasonal) / 3);
+  return (value + level + seasonal) / 3;
 }
 
 function learnRanks(state: NoveltyState, features: Features): void {

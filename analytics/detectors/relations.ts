@@ -5,7 +5,14 @@
  * own range is still seen. Five statistics a signal are judged by the largest values they usually reach
  * (stats/block-maxima.ts), so one threshold means the same for noisy and quiet, free and regulated signals.
  */
-import { forgetHeld, initMaxima, learnMaximum, type MaximaState, maximaDeviate } from '../stats/block-maxima.ts';
+import {
+  FEWEST_BLOCKS,
+  forgetHeld,
+  initMaxima,
+  learnMaximum,
+  type MaximaState,
+  maximaDeviate,
+} from '../stats/block-maxima.ts';
 import { combineSurprises } from '../stats/combine.ts';
 import { normalSurprise } from '../stats/normal.ts';
 import { invertRidged } from '../stats/precision.ts';
@@ -36,6 +43,8 @@ export interface RelationsState {
   /** By statistic, then by signal: where it stands. */
   tracks: number[][];
   maxima: MaximaState[][];
+  /** The same of all statistics joined: how surprised one is by this device when it is healthy. */
+  record: MaximaState;
   /** Rows in a row with a signal that was not there when learning began. */
   strangers: number;
   /** Rows in a row that were not trusted. */
@@ -43,13 +52,13 @@ export interface RelationsState {
 }
 
 /**
- * level: the value itself over some ten rows. relation: what the others do not explain, over some three rows. step: a jump
+ * level: the value itself over some seven rows. relation: what the others do not explain, over some three rows. step: a jump
  * from row to row. unrest: how much it jitters. standstill: rows without any change.
  */
 const STATISTICS = 5;
 const [LEVEL, RELATION, STEP, UNREST, STANDSTILL] = [0, 1, 2, 3, 4] as const;
 /** Weights of a new row in the first four. */
-const WEIGHTS = [0.1, 0.3, 0.3, 0.05] as const;
+const WEIGHTS = [0.15, 0.3, 0.15, 0.05] as const;
 /** One row moves a statistic by at most so many times its usual size. */
 const LIMITS = [6, 6, 40, 10] as const;
 
@@ -72,6 +81,10 @@ const DOUBTED_ROWS = 3;
 const MAD_TO_SIGMA = Math.sqrt(Math.PI / 2);
 /** Lines below this are left out: p = 0.1. */
 const NOTABLE = 1;
+/** Added to joined surprises before their record is kept: differences among quiet rows say nothing. */
+const RECORD_START = 0.3;
+/** How much that record counts. */
+const RECORD_SHARE = 1 / 3;
 const BAND = 3;
 
 export const relations: DeviceDetector<RelationsState> = {
@@ -82,28 +95,17 @@ export const relations: DeviceDetector<RelationsState> = {
   score(state, input) {
     if (state.precision.length === 0) return QUIET_DEVICE;
     const row = standingOf(state, input);
-    const surprises: number[] = [];
-    const lines: DeviceLine[] = [];
-    for (let i = 0; i < state.names.length; i++) {
-      if (Number.isNaN(row.values[i]) || (state.moves[i] as number) < MIN_MOVES) continue;
-      let own = 0;
-      let statistic = 0;
-      for (let s = 0; s < STATISTICS; s++) {
-        const surprise = surpriseOf(state, row, s, i);
-        surprises.push(surprise);
-        if (surprise <= own) continue;
-        own = surprise;
-        statistic = s;
-      }
-      if (own >= NOTABLE) lines.push(lineOf(state, row, i, statistic, own));
-    }
+    const { surprises, lines } = judgeAll(state, row);
     lines.sort((a, b) => b.surprise - a.surprise);
-    return { surprise: combineSurprises(surprises), lines };
+    const joined = combineSurprises(surprises);
+    newest = { state, input, row, joined };
+    return { surprise: joined + RECORD_SHARE * (surpriseByRecord(state.record, joined) - joined), lines };
   },
 
   learn(state, input, trusted) {
-    admit(state, input);
-    const row = standingOf(state, input);
+    const { row, joined } = admit(state, input) ? standingAfresh(state, input) : standingAgain(state, input);
+    if (trusted) learnRecord(state, joined);
+    else if (state.doubted + 1 === DOUBTED_ROWS) forgetHeld(state.record);
     if (trusted) learnHabits(state, row);
     else if (state.doubted + 1 === DOUBTED_ROWS) for (const maxima of state.maxima) maxima.forEach(forgetHeld);
     state.doubted = trusted ? 0 : state.doubted + 1;
@@ -112,6 +114,7 @@ export const relations: DeviceDetector<RelationsState> = {
   },
 
   restart(state) {
+    newest = undefined;
     state.last.fill(null);
     for (const track of state.tracks) track.fill(0);
   },
@@ -135,21 +138,24 @@ function emptyState(names: readonly string[]): RelationsState {
     last: new Array<number | null>(names.length).fill(null),
     tracks: Array.from({ length: STATISTICS }, zeros),
     maxima: Array.from({ length: STATISTICS }, () => names.map(() => initMaxima())),
+    record: initMaxima(),
     strangers: 0,
     doubted: 0,
   };
 }
 
-/** New signals join as long as nothing was learned, or when they have come to stay. */
-function admit(state: RelationsState, input: DeviceInput): void {
+/** New signals join as long as nothing was learned, or when they have come to stay. @returns whether any did */
+function admit(state: RelationsState, input: DeviceInput): boolean {
   const fresh = input.names.filter((name) => !state.names.includes(name));
   if (fresh.length === 0 || state.names.length >= MAX_SIGNALS) {
     state.strangers = 0;
-    return;
+    return false;
   }
   state.strangers++;
-  if (state.precision.length > 0 && state.strangers < STRANGER_ROWS) return;
+  if (state.precision.length > 0 && state.strangers < STRANGER_ROWS) return false;
+  newest = undefined;
   Object.assign(state, emptyState([...state.names, ...fresh].slice(0, MAX_SIGNALS)));
+  return true;
 }
 
 /** One row against what was learned; entries follow `state.names`. */
@@ -163,11 +169,65 @@ interface Standing {
   readonly tracks: readonly Float64Array[];
 }
 
+/** Every statistic of every signal, and a line for each signal that deviates. */
+function judgeAll(
+  state: RelationsState,
+  row: Standing,
+): { readonly surprises: number[]; readonly lines: DeviceLine[] } {
+  const surprises: number[] = [];
+  const lines: DeviceLine[] = [];
+  for (let i = 0; i < state.names.length; i++) {
+    if (Number.isNaN(row.values[i]) || (state.moves[i] as number) < MIN_MOVES) continue;
+    let own = 0;
+    let statistic = 0;
+    for (let s = 0; s < STATISTICS; s++) {
+      const surprise = surpriseOf(state, row, s, i);
+      surprises.push(surprise);
+      if (surprise <= own) continue;
+      own = surprise;
+      statistic = s;
+    }
+    if (own >= NOTABLE) lines.push(lineOf(state, row, i, statistic, own));
+  }
+  return { surprises, lines };
+}
+
 /** Chance a row of one statistic of one signal: the chance a block, spread over its rows. */
 function surpriseOf(state: RelationsState, row: Standing, statistic: number, i: number): number {
   const maxima = (state.maxima[statistic] as MaximaState[])[i] as MaximaState;
   const deviate = maximaDeviate(maxima, Math.abs(standOf(row.tracks, statistic)[i] as number));
   return deviate === 0 ? 0 : normalSurprise(deviate) + Math.log10(maxima.length);
+}
+
+/** What was worked out last: `learn` mostly follows the `score` of the same row, and half of the work is done then. */
+let newest: (Known & { readonly state: RelationsState; readonly input: DeviceInput }) | undefined;
+
+interface Known {
+  readonly row: Standing;
+  readonly joined: number;
+}
+
+function standingAgain(state: RelationsState, input: DeviceInput): Known {
+  const known = newest?.state === state && newest.input === input ? newest : undefined;
+  newest = undefined;
+  return known ?? standingAfresh(state, input);
+}
+
+function standingAfresh(state: RelationsState, input: DeviceInput): Known {
+  const row = standingOf(state, input);
+  return { row, joined: state.precision.length === 0 ? 0 : combineSurprises(judgeAll(state, row).surprises) };
+}
+
+/** A third of the judgement is the device's own record: what its statistics have to do with each other, no formula knows. */
+function surpriseByRecord(record: MaximaState, joined: number): number {
+  const deviate = maximaDeviate(record, joined + RECORD_START);
+  return deviate === 0 ? 0 : normalSurprise(deviate) + Math.log10(record.length);
+}
+
+/** Kept once the statistics themselves are judged. */
+function learnRecord(state: RelationsState, joined: number): void {
+  const ready = state.maxima[LEVEL]?.some(({ maxima }) => maxima.length >= FEWEST_BLOCKS);
+  if (ready) learnMaximum(state.record, joined + RECORD_START);
 }
 
 function standingOf(state: RelationsState, input: DeviceInput): Standing {

@@ -9,7 +9,7 @@ export interface Refractory {
 }
 
 /** Rows over which a hit fades to 1/e. */
-const FADE_ROWS = 150;
+const FADE_ROWS = 100;
 /** How much of a hit is taken off what follows. */
 const SHARE = 0.9;
 

@@ -33,8 +33,9 @@ const SMALLEST = 1e-3;
 /** Maxima that hardly differ do not make a hair's breadth more a surprise. */
 const MIN_SPREAD = 0.15;
 
-export function initMaxima(): MaximaState {
-  return { length: FIRST_LENGTH, maxima: [], held: [], top: SMALLEST, rows: 0, mean: 0, spread: 0 };
+/** @param length rows of the first blocks: more than over what neighbouring sizes hang together */
+export function initMaxima(length = FIRST_LENGTH): MaximaState {
+  return { length, maxima: [], held: [], top: SMALLEST, rows: 0, mean: 0, spread: 0 };
 }
 
 /**

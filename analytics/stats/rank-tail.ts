@@ -13,7 +13,7 @@ const BINS = 64;
 const FACTOR = 1.25;
 const SMALLEST = 0.01;
 /** Decades of p per decade of size beyond the largest size seen. */
-const BEYOND = 1.5;
+const BEYOND = 1;
 
 export function initRankTail(): RankTailState {
   return { counts: new Array<number>(BINS).fill(0), total: 0 };

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { Command } from 'commander';
+import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { initDevice } from '../../analytics/device-state.ts';
 import { backtestScore } from '../../analytics/evaluate/backtest-score.ts';
@@ -119,6 +120,19 @@ describe('backtest score', () => {
     put('short.csv', `${single(2_000, 20).split('\n').slice(0, 1_551).join('\n')}\n`);
     await score();
     expect(outcome('long.csv').slice(0, 1_551)).toEqual(outcome('short.csv'));
+  });
+
+  it('does not look ahead: rows appended to a recording of several signals change no earlier score', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 1, max: 999 }), fc.integer({ min: 20, max: 1_199 }), async (seed, kept) => {
+        const lines = several(1_200, 700, seed).trimEnd().split('\n');
+        put('long.csv', lines.join('\n'));
+        put('short.csv', lines.slice(0, kept + 1).join('\n'));
+        await score();
+        expect(outcome('long.csv').slice(0, kept + 1)).toEqual(outcome('short.csv'));
+      }),
+      { numRuns: 5 },
+    );
   });
 
   it('keeps equal timestamps, empty cells and epoch times', async () => {
