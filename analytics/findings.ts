@@ -14,7 +14,7 @@ import {
   UNEXPLAINED,
 } from './diagnosis/diagnose.ts';
 import type { DevicePlan } from './plan.ts';
-import type { SampleToScore } from './score-sample.ts';
+import type { SampleToScore } from './scoring/sample.ts';
 import { scoreOf } from './stats/combine.ts';
 
 export interface AlertFacts {
