@@ -164,6 +164,12 @@ export const ERRORS = {
   MQTT_PROTOCOL: spec(400, false, 'The packet breaks MQTT 3.1.1', '`detail` says what was wrong; use MQTT 3.1.1.'),
   MQTT_LOGIN_TIMEOUT: spec(408, true, 'The login was not finished in time', 'Send CONNECT at once after connecting.'),
   MQTT_CONNECTION_LIMIT: spec(503, true, 'The broker holds as many connections as it may', 'Raise the limit, or wait.'),
+  MQTT_HANDSHAKES: spec(
+    503,
+    true,
+    'Too many devices want a TLS handshake at once',
+    'Come again after a pause that grows with each attempt and is not the same for every device.',
+  ),
   MQTT_RATE: spec(
     429,
     true,
