@@ -38,6 +38,8 @@ export interface Connection {
   connectedAt: number | undefined;
   /** Set as soon as Aedes has taken the stream over. */
   gate: ParserGate | undefined;
+  /** Ends the connection when it has not logged in by then. */
+  loginTimer: NodeJS.Timeout | undefined;
   /** The CONNACK said yes. */
   loggedIn: boolean;
   /** Refused or broken: what still happens on it is only counted. */
@@ -68,6 +70,7 @@ export function newConnection(stream: Duplex, remoteAddress: string): Connection
     controls: newBucket(),
     connectedAt: undefined,
     gate: undefined,
+    loginTimer: undefined,
     loggedIn: false,
     ended: false,
     logLines: 0,

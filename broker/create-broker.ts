@@ -344,7 +344,11 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
     connection.stream.destroy();
   }
 
-  function admit(socket: Duplex, remoteAddress: string): Connection | undefined {
+  function admit(
+    socket: Duplex,
+    remoteAddress: string,
+    wait?: { readonly loginBegins: 'later' },
+  ): Connection | undefined {
     const connection = newConnection(socket, remoteAddress);
     // How it broke before it carried MQTT does not matter; without a listener it would end the process.
     socket.on('error', () => {});
@@ -354,11 +358,9 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
       return undefined;
     }
     connections.add(connection);
-    const loginTimer = setTimeout(() => {
-      if (!connection.loggedIn) end(connection, 'MQTT_LOGIN_TIMEOUT', `no login in ${options.loginTimeoutMs} ms`);
-    }, options.loginTimeoutMs);
+    if (!wait) beginLogin(connection);
     socket.once('close', () => {
-      clearTimeout(loginTimer);
+      clearTimeout(connection.loginTimer);
       pacer.drop(connection);
       addresses.leave(remoteAddress);
       connections.delete(connection);
@@ -366,6 +368,12 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
       traffic.connected(presence.size());
     });
     return connection;
+  }
+
+  function beginLogin(connection: Connection): void {
+    connection.loginTimer = setTimeout(() => {
+      if (!connection.loggedIn) end(connection, 'MQTT_LOGIN_TIMEOUT', `no login in ${options.loginTimeoutMs} ms`);
+    }, options.loginTimeoutMs);
   }
 
   function take(connection: Connection, stream: Duplex, { peer, onLogin }: Handover = {}): void {
@@ -421,7 +429,7 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
     traffic.stop();
   }
 
-  const entrance: Door = { admit, take, refuse: end, closeSerials };
+  const entrance: Door = { admit, beginLogin, take, refuse: end, closeSerials };
 
   function stopOnce(): Promise<void> {
     stopped ??= stop();

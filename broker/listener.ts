@@ -21,9 +21,11 @@ export interface Handover {
 export interface Door {
   /**
    * Counts a socket against the limits, or destroys it. Every socket comes here first, before TLS or HTTP: from here on
-   * the time runs in which it must log in.
+   * the time runs in which it must log in, unless the listener has it wait first and bounds that itself.
    */
-  admit(socket: Duplex, remoteAddress: string): Connection | undefined;
+  admit(socket: Duplex, remoteAddress: string, wait?: { readonly loginBegins: 'later' }): Connection | undefined;
+  /** From here on the time runs in which an admitted socket must log in. */
+  beginLogin(connection: Connection): void;
   /** Takes over the byte stream of an admitted socket. */
   take(connection: Connection, stream: Duplex, handover?: Handover): void;
   /** Says why a socket comes no further, and closes it. */

@@ -21,8 +21,21 @@ export interface BrokerOptions {
   readonly maxConnections: number;
   /** Of these, from one address (IPv6: one /64). A quarter: a whole site behind one router, but not everything. */
   readonly maxConnectionsPerAddress: number;
-  /** From the first byte of TCP to the CONNACK. Silent sockets and slow CONNECTs end here. */
+  /**
+   * From TCP to the CONNACK; over TLS first from TCP to the greeting, and then from the turn of the handshake to the
+   * CONNACK. Silent sockets and slow CONNECTs end here.
+   */
   readonly loginTimeoutMs: number;
+  /** TLS handshakes under way at once: enough to cover the round trips of slow networks, and no more than that. */
+  readonly maxHandshakes: number;
+  /** Of these, from one address (IPv6: one /64): handshakes that stand still hold nobody else up. */
+  readonly maxHandshakesPerAddress: number;
+  /** Sockets that wait for their TLS handshake. */
+  readonly maxHandshakesWaiting: number;
+  /** How long they wait. Most devices give up after 10 to 30 s and come again. */
+  readonly handshakeWaitMs: number;
+  /** From the turn to the end of the handshake: a few round trips, also over a bad mobile network. */
+  readonly handshakeTimeoutMs: number;
   /** How long a socket may refuse to take bytes before it is closed. Aedes' own 60 s would hold commands that long. */
   readonly drainTimeoutMs: number;
   /** A shorter keep-alive is a flood of pings. */
@@ -70,6 +83,11 @@ export const DEFAULT_BROKER_OPTIONS: BrokerOptions = {
   maxConnections: 20_000,
   maxConnectionsPerAddress: 5_000,
   loginTimeoutMs: 8_000,
+  maxHandshakes: 64,
+  maxHandshakesPerAddress: 32,
+  maxHandshakesWaiting: 10_000,
+  handshakeWaitMs: 20_000,
+  handshakeTimeoutMs: 5_000,
   drainTimeoutMs: 3_000,
   keepaliveMinS: 5,
   keepaliveMaxS: 1_200,

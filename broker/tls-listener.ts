@@ -1,16 +1,18 @@
 /**
  * MQTT over TLS 1.2 or newer, with mutual TLS where authorities for devices are given. A certificate that is presented
  * must be good; without one the device needs its secret, unless certificates are required. Files are read again when
- * they change or on demand; connections stay, except those whose certificate is revoked by then.
+ * they change or on demand; connections stay, except those whose certificate is revoked by then. Handshakes wait for
+ * their turn: see `handshake-queue.ts`.
  */
 import { constants, type X509Certificate } from 'node:crypto';
-import type { Socket } from 'node:net';
+import { createServer as createTcpServer, type Socket, type Server as TcpServer } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 import { errorText } from '../contract/kernel/errors.ts';
 import { parseClientId } from '../contract/kernel/ids.ts';
 import type { Logger, Metrics } from '../contract/ports/services.ts';
 import { type CertificatePaths, type CertificateSet, normalSerial, readCertificates } from './certificate-files.ts';
 import type { Connection } from './connection.ts';
+import { createHandshakeQueue, type HandshakeLimits, type HandshakeQueue } from './handshake-queue.ts';
 import { type Door, type ListenAddress, type Listener, listen, type PeerIdentity, prepareSocket } from './listener.ts';
 
 export interface TlsOptions extends ListenAddress, CertificatePaths {
@@ -29,10 +31,13 @@ interface TlsNeeds {
 
 export function createTlsListener(
   options: TlsOptions,
-  limits: { readonly loginTimeoutMs: number },
+  limits: HandshakeLimits,
   { logger, metrics }: TlsNeeds,
 ): Listener {
-  let server: Server | undefined;
+  /** Takes sockets in; TLS gets each when its turn has come. */
+  let server: TcpServer | undefined;
+  let tls: Server | undefined;
+  let handshakes: HandshakeQueue | undefined;
   let current: CertificateSet | undefined;
   let door: Door | undefined;
   let watch: NodeJS.Timeout | undefined;
@@ -45,6 +50,7 @@ export function createTlsListener(
       socket.destroy();
       return;
     }
+    handshakes?.done(connection);
     const verdict = judgePeer(socket, options);
     // The list may have come after this handshake began.
     const revoked = verdict.kind === 'good' && current?.revoked.has(verdict.peer?.serial ?? '');
@@ -65,7 +71,7 @@ export function createTlsListener(
     try {
       const next = await readCertificates(options);
       if (!server?.listening || next.fingerprint === current?.fingerprint) return;
-      server.setSecureContext({ ...next.context, ...FIXED });
+      tls?.setSecureContext({ ...next.context, ...FIXED });
       current = next;
       const closed = door?.closeSerials(next.revoked) ?? 0;
       logger.info({ revoked: next.revoked.size, closed }, 'the certificate files of the MQTT listener were read again');
@@ -83,25 +89,31 @@ export function createTlsListener(
     async start(given) {
       door = given;
       current = await readCertificates(options);
-      server = createServer({
+      const tlsServer = createServer({
         ...current.context,
         ...FIXED,
         requestCert: options.caFile !== undefined,
         // Judged in `secured`, which can say why and to whom.
         rejectUnauthorized: false,
-        // The login time of the broker ends first; Node's own limit is two minutes.
-        handshakeTimeout: 2 * limits.loginTimeoutMs,
+        // Ours ends first: Node's begins again with every byte.
+        handshakeTimeout: 2 * limits.handshakeTimeoutMs,
       });
+      tls = tlsServer;
+      const queue = createHandshakeQueue(limits, { door: given, metrics }, (socket) =>
+        tlsServer.emit('connection', socket),
+      );
+      handshakes = queue;
       // Before TLS begins: a handshake is work, and half of one holds memory.
-      server.prependListener('connection', (socket: Socket) => {
-        const connection = given.admit(socket, prepareSocket(socket));
+      server = createTcpServer((socket) => {
+        const connection = given.admit(socket, prepareSocket(socket), { loginBegins: 'later' });
         if (!connection) return;
         const key = keyOf(socket);
         admitted.set(key, connection);
         socket.once('close', () => admitted.delete(key));
+        queue.arrive(socket, connection);
       });
-      server.on('secureConnection', secured);
-      server.on('tlsClientError', (error, socket) => {
+      tlsServer.on('secureConnection', secured);
+      tlsServer.on('tlsClientError', (error, socket) => {
         const connection = admitted.get(keyOf(socket));
         if (connection) refuse(connection, socket, `handshake: ${errorText(error)}`);
         else socket.destroy();
