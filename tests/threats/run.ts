@@ -18,7 +18,8 @@ import { constants, setPriority, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { trackedFiles } from '../support/source-files.ts';
-import { MUTATIONS, type Mutation } from './mutations.ts';
+import type { Mutation } from './mutation.ts';
+import { MUTATIONS } from './mutations.ts';
 
 const ROOT = new URL('../..', import.meta.url).pathname;
 /** A defence whose absence makes tests wait instead of fail. */
