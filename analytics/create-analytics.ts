@@ -6,18 +6,19 @@
  */
 import type { DeviceModel } from '../contract/devices/device-model.ts';
 import { errorText } from '../contract/kernel/errors.ts';
-import { clientIdOf, type DeviceRef } from '../contract/kernel/ids.ts';
+import { clientIdOf, type DeviceRef, partitionOf } from '../contract/kernel/ids.ts';
 import { retryDelayMs } from '../contract/kernel/retry.ts';
 import type { CheckpointStore, DeviceCheckpoint, FindingsSink } from '../contract/ports/analytics.ts';
 import type { Finding } from '../contract/ports/findings.ts';
 import type { Clock, Logger, Metrics, Service } from '../contract/ports/services.ts';
 import type { LoggedEntry, LogReader, Position } from '../contract/ports/telemetry-log.ts';
+import { ORDER_BOOK } from '../contract/ports/versions.ts';
 import { decodeTelemetryEntry } from '../contract/wire/log-entry.ts';
 import { type AlertPolicy, DEFAULT_POLICY } from './alerts/policy.ts';
 import { type DeviceState, initDevice, reviveDevice } from './device-state.ts';
 import { arrive, DEFAULT_ORDER, initOrder, type OrderedSample, type OrderLimits, takeDue } from './event-order.ts';
 import type { Prognoser } from './prognosis/prognoser.ts';
-import { createDeviceScorer } from './score-device.ts';
+import { createJudgedScoring } from './registry/judged-scoring.ts';
 
 export interface AnalyticsDeps {
   readonly log: LogReader;
@@ -50,6 +51,8 @@ export interface AnalyticsOptions {
   readonly order: OrderLimits;
   /** Samples of all devices that wait; beyond, those of the device that sends are scored at once. */
   readonly maxWaiting: number;
+  /** Devices, counted once a version, that may have a state of a version that runs beside the active one. */
+  readonly maxShadowedDevices: number;
 }
 
 export const DEFAULT_ANALYTICS: AnalyticsOptions = {
@@ -61,6 +64,7 @@ export const DEFAULT_ANALYTICS: AnalyticsOptions = {
   policy: DEFAULT_POLICY,
   order: DEFAULT_ORDER,
   maxWaiting: 20_000,
+  maxShadowedDevices: 1_000,
 };
 
 export interface AnalyticsStats {
@@ -86,6 +90,11 @@ export interface AnalyticsStats {
   readonly devicesInMemory: number;
   /** Messages with samples that could not be scored; these are skipped. */
   readonly skippedEntries: number;
+  /** Orders of the desk that hold now or have held. */
+  readonly orders: number;
+  /** Devices with a state beside the active one, and those that found no room since start. */
+  readonly shadowedDevices: number;
+  readonly shadowRefused: number;
 }
 
 export interface Analytics extends Service {
@@ -117,11 +126,9 @@ const WAITING_LIST: DeviceRef = { tenant: '*', device: '*' };
 
 export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsOptions> = {}): Analytics {
   const settings: AnalyticsOptions = { ...DEFAULT_ANALYTICS, ...options };
-  const scorer = createDeviceScorer({
-    findModel: deps.findModel,
-    prognosersFor: deps.prognosersFor,
-    policy: settings.policy,
-  });
+  const { findModel, prognosersFor } = deps;
+  const { policy, maxShadowedDevices } = settings;
+  const judged = createJudgedScoring({ findModel, prognosersFor, policy, maxShadowedDevices });
   /** by client id, least recently seen first */
   const devices = new Map<string, Cached>();
   /** Those of them with waiting samples, by client id; they stay in memory. */
@@ -133,7 +140,17 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
   let unsavedSweep = false;
   /** Latest receive time read; replayed entries carry their old one. */
   let logTime = 0;
-  const totals = { samples: 0, values: 0, late: 0, reordered: 0, hurried: 0, findings: 0, skipped: 0, busyMs: 0 };
+  const totals = {
+    samples: 0,
+    values: 0,
+    late: 0,
+    reordered: 0,
+    hurried: 0,
+    findings: 0,
+    skipped: 0,
+    orders: 0,
+    busyMs: 0,
+  };
   let position: Position = 0;
   let savedPosition: Position = 0;
   let savedAt = 0;
@@ -204,7 +221,7 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
     let skipped = 0;
     for (const { identity, observedAt, position, signals } of samples) {
       try {
-        const outcome = scorer.score(state, { ref, identity, observedAt, position, signals });
+        const outcome = judged.score(state, { ref, identity, observedAt, position, signals });
         totals.samples++;
         totals.values += outcome.values;
         found.push(...outcome.findings);
@@ -213,6 +230,20 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
       }
     }
     totals.late += state.late - lateBefore;
+  }
+
+  /** Holds for what stands behind it in the log: see docs/registry.md. */
+  function takeOrder(entry: LoggedEntry): void {
+    try {
+      const taken = judged.takeOrder(entry);
+      if (taken.kind === 'taken') totals.orders++;
+      metrics.count('presage_analytics_orders_total', 'Orders of the desk, by what became of them', {
+        kind: taken.kind,
+      });
+      logger.info({ position: entry.position, tenant: entry.tenant, outcome: taken.kind }, 'an order of the desk');
+    } catch (error) {
+      skip(entry, entry.position, error);
+    }
   }
 
   /** Deterministic, so a replay skips it as well; one poisoned entry must not stop the fleet. One line a message. */
@@ -257,13 +288,14 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
 
   async function takeBatch(): Promise<boolean> {
     const startedAt = clock.now();
-    const batch = await deps.log.read(position, {
-      maxEntries: settings.batchEntries,
-      ...(settings.partitions ? { partitions: settings.partitions } : {}),
-    });
+    const batch = await deps.log.read(position, { maxEntries: settings.batchEntries });
     if (batch.next <= position) return false;
     const found: Finding[] = [];
-    for (const entry of batch.entries) if (entry.kind === 'telemetry') await scoreEntry(entry, found);
+    for (const entry of batch.entries) {
+      // Orders are for whoever scores, whatever partitions he has.
+      if (entry.kind === 'order') takeOrder(entry);
+      else if (entry.kind === 'telemetry' && isOurs(entry)) await scoreEntry(entry, found);
+    }
     if (found.length > 0) await deps.findings.append(found);
     totals.findings += found.length;
     position = batch.next;
@@ -271,6 +303,10 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
     totals.busyMs += clock.now() - startedAt;
     if (clock.now() - reportedAt >= REPORT_EVERY_MS) report();
     return true;
+  }
+
+  function isOurs(entry: LoggedEntry): boolean {
+    return !settings.partitions || settings.partitions.has(partitionOf(entry));
   }
 
   function report(): void {
@@ -295,6 +331,10 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
     );
     metrics.gauge('presage_analytics_findings', 'Findings since start', totals.findings);
     metrics.gauge('presage_analytics_devices', 'Devices whose state is in memory', devices.size);
+    const { shadowedDevices, shadowRefused, shadowFailures } = judged.stats();
+    metrics.gauge('presage_analytics_shadowed_devices', 'States of versions beside the active one', shadowedDevices);
+    metrics.gauge('presage_analytics_shadow_refused', 'Devices without room for a version beside', shadowRefused);
+    metrics.gauge('presage_analytics_shadow_failures', 'Devices given up by a version beside', shadowFailures);
   }
 
   function lag(): number {
@@ -307,7 +347,10 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
       const states: DeviceCheckpoint[] = changed.map(({ ref, state }) => ({ ...ref, state }));
       const listed = waiting.size > 0;
       if (listed || waitingListSaved) states.push({ ...WAITING_LIST, state: waitingList() });
+      const book = judged.unsaved();
+      if (book) states.push({ ...ORDER_BOOK, state: book });
       await deps.checkpoints.save(states, position);
+      judged.saved();
       for (const cached of changed) cached.dirty = false;
       waitingListSaved = listed;
       unsavedSweep = false;
@@ -400,6 +443,7 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
       position = oldest;
     }
     savedPosition = position;
+    judged.resume(await deps.checkpoints.load(ORDER_BOOK));
     await loadWaiting();
     unsavedSweep = false;
     savedAt = clock.now();
@@ -468,6 +512,8 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
       findings: totals.findings,
       devicesInMemory: devices.size,
       skippedEntries: totals.skipped,
+      orders: totals.orders,
+      ...shadowStats(judged.stats()),
     }),
   };
 }
@@ -486,4 +532,8 @@ function samplesOf(entry: LoggedEntry): OrderedSample[] {
     position,
     signals,
   }));
+}
+
+function shadowStats({ shadowedDevices, shadowRefused }: { shadowedDevices: number; shadowRefused: number }) {
+  return { shadowedDevices, shadowRefused };
 }

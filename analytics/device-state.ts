@@ -8,6 +8,7 @@ import { type ContextState, initContext } from './detectors/context.ts';
 import type { MonitorState } from './detectors/signal-monitor.ts';
 import type { OrderState } from './event-order.ts';
 import type { DevicePlan } from './plan.ts';
+import type { ShadowStates } from './registry/shadow.ts';
 
 /** Rises when old states can no longer be continued: such a device starts anew. */
 export const STATE_VERSION = 1;
@@ -85,6 +86,10 @@ export interface DeviceState {
   whole?: WholeState;
   /** Samples that wait for stragglers; only in production, where samples arrive. */
   order?: OrderState;
+  /** States of versions that run beside the active one. */
+  shadows?: ShadowStates;
+  /** Day of the device's clock that was last counted, and for which version. */
+  counted?: { readonly day: number; readonly by: string };
 }
 
 export function initDevice(modelId: string): DeviceState {

@@ -56,7 +56,7 @@ export function alertFindingOf(facts: AlertFacts): AlertFinding {
 }
 
 function evidenceOf(facts: AlertFacts): Evidence {
-  const { state, plan, surprise, episode } = facts;
+  const { state, plan, sample, surprise, episode } = facts;
   const because = contributions(facts);
   const usable = episode.prediction ?? undefined;
   // Whoever reads the evidence is told why remaining life is unknown rather than nothing.
@@ -68,6 +68,9 @@ function evidenceOf(facts: AlertFacts): Evidence {
       : facts.explained?.whole?.detector
         ? { name: facts.explained.whole.detector.name, version: facts.explained.whole.detector.version }
         : detectorOf(state, because[0]?.signal),
+    ...(plan.ensemble
+      ? { ensemble: { ...plan.ensemble, ...(sample.beside ? { beside: [...sample.beside] } : {}) } }
+      : {}),
     score: scoreOf(surprise),
     threshold: scoreOf(plan.threshold),
     because,

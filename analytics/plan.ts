@@ -1,6 +1,7 @@
 /** What scoring a device needs to know about its model, worked out once a model instead of once a sample. */
 import type { DeviceModel, FailureMode, SignalSpec } from '../contract/devices/device-model.ts';
 import { HOUR_MS, MINUTE_MS } from '../contract/kernel/time.ts';
+import type { VersionName } from '../contract/ports/findings.ts';
 import type { AlertPolicy } from './alerts/policy.ts';
 import { raiseThreshold } from './alerts/policy.ts';
 import type { ContextSpec } from './detectors/context.ts';
@@ -38,6 +39,10 @@ export interface DevicePlan {
   /** Surprise from which a sample counts. */
   readonly threshold: number;
   readonly policy: AlertPolicy;
+  /** The version of the registry under which this plan is. */
+  readonly ensemble?: VersionName;
+  /** Detectors of single signals that learn and say nothing. */
+  readonly muted?: ReadonlySet<string>;
 }
 
 const NOVELTY_WARMUP_ROWS = 100;

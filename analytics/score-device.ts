@@ -3,6 +3,7 @@
  * from which its rhythm follows. Production and back-test both call this and nothing below it.
  */
 import type { DeviceModel } from '../contract/devices/device-model.ts';
+import type { VersionName } from '../contract/ports/findings.ts';
 import type { AlertPolicy } from './alerts/policy.ts';
 import type { DeviceState } from './device-state.ts';
 import { type DevicePlan, planModel, planUnknown } from './plan.ts';
@@ -13,6 +14,10 @@ export interface ScoringSetup {
   readonly findModel: (id: string) => DeviceModel | undefined;
   readonly prognosersFor: (model: DeviceModel) => readonly Prognoser<unknown>[];
   readonly policy: AlertPolicy;
+  /** The version of the registry that this is; named in every alert. */
+  readonly ensemble?: VersionName;
+  /** Detectors that learn and say nothing. */
+  readonly muted?: ReadonlySet<string>;
 }
 
 export interface DeviceScorer {
@@ -32,11 +37,20 @@ export function createDeviceScorer(setup: ScoringSetup): DeviceScorer {
   /** by model id and interval */
   const unknown = new Map<string, DevicePlan>();
 
+  const versioned = (plan: DevicePlan): DevicePlan => {
+    const { ensemble, muted } = setup;
+    if (!ensemble && !muted) return plan;
+    return {
+      ...plan,
+      ...(ensemble ? { ensemble } : {}),
+      ...(muted ? { muted, deviceDetectors: plan.deviceDetectors.filter(({ name }) => !muted.has(name)) } : {}),
+    };
+  };
   const planKnown = (modelId: string): DevicePlan | undefined => {
     const cached = known.get(modelId);
     if (cached || known.has(modelId)) return cached;
     const model = setup.findModel(modelId);
-    const plan = model && planModel(model, setup.prognosersFor(model), setup.policy);
+    const plan = model && versioned(planModel(model, setup.prognosersFor(model), setup.policy));
     if (known.size >= MAX_PLANS) known.clear();
     known.set(modelId, plan);
     return plan;
@@ -46,7 +60,7 @@ export function createDeviceScorer(setup: ScoringSetup): DeviceScorer {
     const cached = unknown.get(key);
     if (cached) return cached;
     if (unknown.size >= MAX_PLANS) unknown.clear();
-    const plan = planUnknown(modelId, intervalMs, setup.policy);
+    const plan = versioned(planUnknown(modelId, intervalMs, setup.policy));
     unknown.set(key, plan);
     return plan;
   };

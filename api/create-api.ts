@@ -25,7 +25,7 @@ import type { DeviceRef, IntegrationRef } from '../contract/kernel/ids.ts';
 import type { PresenceChange } from '../contract/ports/broker.ts';
 import type { ReplayQuarantined } from '../contract/ports/replay.ts';
 import type { Clock, Logger, Metrics, Readiness, Service } from '../contract/ports/services.ts';
-import type { Position } from '../contract/ports/telemetry-log.ts';
+import type { LogAppender, LogReader, Position } from '../contract/ports/telemetry-log.ts';
 import type { ApiReader, TelemetryLookups } from '../contract/ports/telemetry-store.ts';
 import type { TelemetryMessage } from '../contract/wire/sample.ts';
 import type { KeyRing } from './accounts/key-ring.ts';
@@ -38,6 +38,7 @@ import { createPresence } from './devices/presence.ts';
 import { createFindingsFollower, type DeskNews, type FindingsLog } from './findings-follower.ts';
 import { createStreamHub } from './live/stream-hub.ts';
 import { createWebhookWorker } from './notify/webhook-worker.ts';
+import { createOrderWriter } from './orders/orders.ts';
 import { registerAuthentication } from './plugins/authentication.ts';
 import { PROBLEM_TYPE, problemOf, registerProblems, sendProblem } from './plugins/problems.ts';
 import { registerAlerts } from './routes/alerts.ts';
@@ -70,6 +71,8 @@ export interface ApiDeps {
   readonly webhookKeys: KeyRing;
   readonly reader: ApiReader;
   readonly findings: FindingsLog;
+  /** The telemetry log, into which orders to analytics go; without it they wait. */
+  readonly orderLog?: LogAppender & Pick<LogReader, 'read' | 'start'>;
   /** Resolves when the telemetry store has everything up to the position. */
   readonly storePassed: (position: Position) => Promise<void>;
   /** Telemetry as it is accepted; answers how to stop listening. */
@@ -158,6 +161,7 @@ export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
       void announceTicket(tenant, key);
     },
   });
+  const orderWriter = createOrderWriter({ database, log: deps.orderLog, clock, logger, metrics });
   const follower = createFindingsFollower({
     database,
     findings: deps.findings,
@@ -204,6 +208,7 @@ export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
     },
     receipt: deps.receipt ?? (async () => undefined),
     cutOffIntegration: (ref) => void deps.broker.disconnectIntegration(ref),
+    wakeOrders: () => orderWriter.wake(),
     readiness: deps.readiness,
     renderMetrics: deps.renderMetrics,
     version: deps.version,
@@ -241,6 +246,7 @@ export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
       await follower.start();
       await evidence.start();
       await webhooks.start();
+      await orderWriter.start();
     },
     async stop() {
       if (!started) return;
@@ -248,7 +254,7 @@ export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
       for (const one of unsubscribe) one();
       hub.stop();
       await follower.stop();
-      await Promise.all([evidence.stop(), webhooks.stop()]);
+      await Promise.all([evidence.stop(), webhooks.stop(), orderWriter.stop()]);
       await (await app()).close();
       await presence.stop();
       built = undefined;

@@ -6,13 +6,20 @@ import { and, eq, inArray } from 'drizzle-orm';
 import type { TicketSummary } from '../contract/http/resources.ts';
 import { AppError, assertNever, errorText } from '../contract/kernel/errors.ts';
 import { retryDelayMs } from '../contract/kernel/retry.ts';
-import { type AlertFinding, type Finding, finding, type PredictionFinding } from '../contract/ports/findings.ts';
+import {
+  type AlertFinding,
+  type Finding,
+  finding,
+  type PredictionFinding,
+  type ShadowFinding,
+} from '../contract/ports/findings.ts';
 import type { Clock, Logger, Metrics, Service } from '../contract/ports/services.ts';
 import type { LogConsumers, LoggedEntry, LogNotifier, LogReader, Position } from '../contract/ports/telemetry-log.ts';
 import { readPosition, writePosition } from './db/consumer-positions.ts';
 import { type Database, sqlState, type Transaction } from './db/database.ts';
 import { tickets } from './db/schema.ts';
 import type { Episode } from './desk/merge-alert.ts';
+import { applyShadowAlerts } from './registry/shadow-alerts.ts';
 import { applyAlerts } from './tickets/apply-alerts.ts';
 import { applyPredictions } from './tickets/apply-predictions.ts';
 import { selectSummaries } from './tickets/ticket-summary.ts';
@@ -186,6 +193,7 @@ function parseFinding(entry: LoggedEntry, deps: FollowerDeps): Finding[] {
 async function applyFindings(tx: Transaction, findings: readonly Finding[], deps: FollowerDeps): Promise<DeskNews> {
   const alertFindings: AlertFinding[] = [];
   const predictionFindings: PredictionFinding[] = [];
+  const shadowFindings: ShadowFinding[] = [];
   for (const one of findings) {
     switch (one.kind) {
       case 'prediction':
@@ -196,11 +204,17 @@ async function applyFindings(tx: Transaction, findings: readonly Finding[], deps
       case 'alertCleared':
         alertFindings.push(one);
         break;
+      case 'shadowAlert':
+        shadowFindings.push(one);
+        break;
       default:
         assertNever(one);
     }
   }
   await applyPredictions(tx, predictionFindings);
+  const cut = await applyShadowAlerts(tx, shadowFindings);
+  if (cut > 0)
+    deps.metrics.count('presage_shadow_alerts_cut_total', 'Shadow alerts that made room for newer ones', {}, cut);
   if (alertFindings.length === 0) return NO_NEWS;
   const applied = await applyAlerts(tx, alertFindings, { now: deps.clock.now(), publicUrl: deps.publicUrl() });
   return {

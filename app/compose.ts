@@ -161,6 +161,7 @@ export function composeSystem(config: Config, deps: ComposeDeps): System {
         webhookKeys,
         reader: store,
         findings: findingsLog.log,
+        orderLog: log,
         storePassed: passed,
         live: (listener) => ingest.onAccepted(listener),
         dataQuality: (ref) => ingest.dataQuality(ref),

@@ -6,7 +6,13 @@ import type { SignalValue } from '../../contract/wire/payloads.ts';
 import { initBand, recordBand } from '../alerts/bands.ts';
 import { contextFeatures } from '../detectors/context.ts';
 import type { DetectorInput } from '../detectors/detector.ts';
-import { initMonitor, type MonitorResult, scoreMonitor } from '../detectors/signal-monitor.ts';
+import {
+  DRIFT_DETECTOR,
+  initMonitor,
+  type MonitorResult,
+  RESIDUAL_DETECTOR,
+  scoreMonitor,
+} from '../detectors/signal-monitor.ts';
 import { contextOf, type DeviceState, type ModeState, type SignalState } from '../device-state.ts';
 import type { DevicePlan, SignalPlan } from '../plan.ts';
 import type { SampleToScore } from './sample.ts';
@@ -44,7 +50,7 @@ export function judgeSignals(state: DeviceState, plan: DevicePlan, sample: Sampl
     if (!plan.model && countsOnly(signal, value)) continue;
     const mode = modeOf(signal, modeName, signalPlan);
     const input: DetectorInput = { at: sample.observedAt, value, context };
-    const result = scoreMonitor(mode.monitor, input);
+    const result = audible(plan, scoreMonitor(mode.monitor, input));
     if (result) {
       note(mode, input.at, value, result);
       recordBand(signal.band, input.at, bandSlotMs(plan), result.expected, result.low, result.high);
@@ -52,6 +58,16 @@ export function judgeSignals(state: DeviceState, plan: DevicePlan, sample: Sampl
     judged.push({ plan: signalPlan, signal, mode, value, input, result });
   }
   return judged;
+}
+
+/** The judgement without what a muted detector says. */
+function audible({ muted }: DevicePlan, result: MonitorResult | undefined): MonitorResult | undefined {
+  if (!muted || muted.size === 0 || !result) return result;
+  return {
+    ...result,
+    ...(muted.has(RESIDUAL_DETECTOR.name) ? { persisted: 0 } : {}),
+    ...(muted.has(DRIFT_DETECTOR.name) ? { drift: 0, driftSince: undefined } : {}),
+  };
 }
 
 const COUNTER_RISES = 20;

@@ -1,6 +1,6 @@
 /** A sample on its way through scoring, and what came of it. */
 import type { DeviceRef } from '../../contract/kernel/ids.ts';
-import type { Finding } from '../../contract/ports/findings.ts';
+import type { Finding, VersionName } from '../../contract/ports/findings.ts';
 import type { SignalValue } from '../../contract/wire/payloads.ts';
 
 /** One sample on its way through analytics. */
@@ -14,6 +14,8 @@ export interface SampleToScore {
   readonly signals: Readonly<Record<string, SignalValue>>;
   /** Known to be healthy: everything in it is learned, nothing is alerted. */
   readonly healthy?: boolean;
+  /** Versions that judge it beside the active one. */
+  readonly beside?: readonly VersionName[];
 }
 
 export interface SampleOutcome {

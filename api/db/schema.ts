@@ -8,6 +8,7 @@ import {
   bigint,
   boolean,
   customType,
+  doublePrecision,
   index,
   integer,
   json,
@@ -30,7 +31,15 @@ import type {
   TicketSummary,
   TokenScope,
 } from '../../contract/http/resources.ts';
-import type { Evidence, Prediction, RemainingLife, Severity } from '../../contract/ports/findings.ts';
+import type { Evidence, Prediction, RemainingLife, Severity, VersionName } from '../../contract/ports/findings.ts';
+import type { Order } from '../../contract/ports/orders.ts';
+import type {
+  EnsembleParameters,
+  RegistryAct,
+  RegistryKind,
+  RegistryState,
+  TrainingFacts,
+} from '../../contract/ports/versions.ts';
 
 const appRole = pgRole('presage_app').existing();
 const systemRole = pgRole('presage_system').existing();
@@ -596,4 +605,109 @@ export const deliveries = pgTable(
     durationMs: integer('duration_ms').notNull(),
   },
   (table) => [primaryKey({ columns: [table.outboxId, table.attempt] }), ...systemOnly()],
+);
+
+/** Orders to analytics on their way into the telemetry log, written in the transaction that decides them. */
+export const orders = pgTable(
+  'analytics_orders',
+  {
+    seq: bigint('seq', { mode: 'number' }).generatedAlwaysAsIdentity().primaryKey(),
+    tenant: tenant(),
+    id: uuid('id').notNull().unique(),
+    order: jsonb('body').$type<Order>().notNull(),
+    createdAt: time('created_at').notNull(),
+    /** Where it stands in the telemetry log: from there on it holds. None while it waits to be appended. */
+    position: time('position'),
+  },
+  (table) => [index('analytics_orders_waiting').on(table.seq).where(sql`position IS NULL`), ...policies()],
+);
+
+/** A row of the tenant, or of tenant `*`: what the build ships, which nobody but the system changes. */
+const ownOrShipped = () => [
+  pgPolicy('app_sees_own', {
+    to: appRole,
+    using: sql.raw(`tenant_id IN ('*', current_setting('presage.tenant', true))`),
+    withCheck: OWN_TENANT,
+  }),
+  pgPolicy('system_sees_all', { to: systemRole, using: sql`true`, withCheck: sql`true` }),
+];
+
+/**
+ * Versions of what judges devices. Tenant `*` = what the build ships. Once a tenant changes something for a model, it has
+ * rows of its own there, copies of the shipped ones among them. Exactly one row of a tenant, kind and model is active: an index
+ * forbids a second one, a trigger that runs at the end of each transaction asks for the one.
+ */
+export const registryEntries = pgTable(
+  'registry_entries',
+  {
+    id: uuid('id').primaryKey(),
+    tenant: tenant(),
+    kind: text('kind').$type<RegistryKind>().notNull(),
+    /** Device model, or `*`. */
+    model: text('model').notNull(),
+    name: text('name').notNull(),
+    version: text('version').notNull(),
+    state: text('state').$type<RegistryState>().notNull(),
+    parameters: jsonb('parameters').$type<EnsembleParameters>(),
+    parts: jsonb('parts').$type<readonly VersionName[]>().notNull(),
+    training: jsonb('training').$type<TrainingFacts>(),
+    metrics: jsonb('metrics').$type<Record<string, number>>(),
+    owner: text('owner').notNull(),
+    note: text('note'),
+    createdAt: time('created_at').notNull(),
+    updatedAt: time('updated_at').notNull(),
+    revision: integer('revision').notNull().default(1),
+    /** The order that made it what it is. */
+    orderId: uuid('order_id'),
+  },
+  (table) => [
+    uniqueIndex('registry_one_of_a_name').on(table.tenant, table.kind, table.model, table.name, table.version),
+    uniqueIndex('registry_one_active').on(table.tenant, table.kind, table.model).where(sql`state = 'active'`),
+    ...ownOrShipped(),
+  ],
+);
+
+/** What happened to versions, by whom and why. Append-only: no role may change or delete a row. */
+export const registryChanges = pgTable(
+  'registry_changes',
+  {
+    seq: bigint('seq', { mode: 'number' }).generatedAlwaysAsIdentity().primaryKey(),
+    tenant: tenant(),
+    entryId: uuid('entry_id').notNull(),
+    at: time('at').notNull(),
+    actor: text('actor').notNull(),
+    act: text('act').$type<RegistryAct>().notNull(),
+    from: text('from_state').$type<RegistryState>(),
+    to: text('to_state').$type<RegistryState>().notNull(),
+    reason: text('reason').notNull(),
+    orderId: uuid('order_id'),
+  },
+  (table) => [index('registry_changes_of_entry').on(table.tenant, table.entryId, table.seq), ...ownOrShipped()],
+);
+
+/** What versions would have raised that only ran beside the active one. Bounded for each tenant, oldest out first. */
+export const shadowAlerts = pgTable(
+  'shadow_alerts',
+  {
+    tenant: tenant(),
+    name: text('name').notNull(),
+    version: text('version').notNull(),
+    episode: text('episode').notNull(),
+    device: text('device').notNull(),
+    model: text('model').notNull(),
+    component: text('component').notNull(),
+    faultKey: text('fault_key').notNull(),
+    severity: text('severity').$type<Severity>().notNull(),
+    confirmed: boolean('confirmed').notNull(),
+    score: doublePrecision('score').notNull(),
+    onset: time('onset').notNull(),
+    raisedAt: time('raised_at').notNull(),
+    updatedAt: time('updated_at').notNull(),
+    clearedAt: time('cleared_at'),
+  },
+  (table) => [
+    primaryKey({ columns: [table.tenant, table.model, table.name, table.version, table.episode] }),
+    index('shadow_alerts_by_time').on(table.tenant, table.raisedAt.desc(), table.episode.desc()),
+    ...policies(),
+  ],
 );

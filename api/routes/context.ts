@@ -46,6 +46,8 @@ export interface RouteContext {
   readonly cutOff: (ref: DeviceRef) => void;
   /** Closes an integration's connections and forgets its sessions. */
   readonly cutOffIntegration: (ref: IntegrationRef) => void;
+  /** Call it after a transaction that sent an order to analytics. */
+  readonly wakeOrders: () => void;
   readonly hmacKeys: KeyRing;
   readonly readiness: () => Promise<Readonly<Record<string, Readiness>>>;
   readonly renderMetrics: () => Promise<string>;

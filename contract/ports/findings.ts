@@ -61,8 +61,15 @@ export type Prediction = z.infer<typeof prediction>;
 export const bandPoint = z.object({ at: z.number(), expected: z.number(), low: z.number(), high: z.number() });
 export type BandPoint = z.infer<typeof bandPoint>;
 
+/** Name and version of something in the registry. */
+export const versionName = z.object({ name: z.string(), version: z.string() });
+export type VersionName = z.infer<typeof versionName>;
+
 export const evidence = z.object({
-  detector: z.object({ name: z.string(), version: z.string() }),
+  /** What spoke up: a part of `ensemble`, or the prognosis model. */
+  detector: versionName,
+  /** The version of the registry that decided, and those that ran beside it on the same sample. */
+  ensemble: versionName.extend({ beside: z.array(versionName).optional() }).optional(),
   /** 1 − p, p the calibrated chance that a healthy stream reaches this value in one sample. */
   score: z.number().min(0).max(1),
   /** Score from which an alarm is raised, from the allowed alerts per 1,000 device-days. */
@@ -106,5 +113,21 @@ export type AlertFinding = z.infer<typeof alertFinding>;
 export const predictionFinding = findingBase.extend({ kind: z.literal('prediction'), prediction });
 export type PredictionFinding = z.infer<typeof predictionFinding>;
 
-export const finding = z.discriminatedUnion('kind', [alertFinding, predictionFinding]);
+/** What a version that only runs beside the active one would have raised or cleared. It never becomes an alert or a ticket. */
+export const shadowFinding = findingBase.extend({
+  kind: z.literal('shadowAlert'),
+  event: z.enum(['raised', 'updated', 'cleared']),
+  /** The version that says so. */
+  by: versionName,
+  episode: z.string(),
+  faultKey: z.string(),
+  component: z.string(),
+  severity,
+  confirmed: z.boolean(),
+  onset: z.number(),
+  score: z.number().min(0).max(1),
+});
+export type ShadowFinding = z.infer<typeof shadowFinding>;
+
+export const finding = z.discriminatedUnion('kind', [alertFinding, predictionFinding, shadowFinding]);
 export type Finding = z.infer<typeof finding>;

@@ -17,6 +17,8 @@ export const ENTRY_KINDS = [
   'other',
   /** A device logged in: what follows of it came through this connection. Older versions read it as `other`. */
   'session',
+  /** Something that the desk tells analytics, from this place of the log on: see orders.ts. Older versions read it as `other`. */
+  'order',
 ] as const;
 export type EntryKind = (typeof ENTRY_KINDS)[number];
 

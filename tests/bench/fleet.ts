@@ -45,7 +45,8 @@ function play(device: SimulatedDevice): DeviceRun {
       signals: sample.signals,
     });
     values += outcome.values;
-    for (const finding of outcome.findings) if (finding.kind !== 'prediction') alerts.push(finding);
+    for (const finding of outcome.findings)
+      if (finding.kind !== 'prediction' && finding.kind !== 'shadowAlert') alerts.push(finding);
   });
   return { alerts, samples: samples.length, values };
 }

@@ -24,7 +24,9 @@ function alertsOf(device: SimulatedDevice): AlertFinding[] {
     .take(START_AT + DEMO_DAYS * DAY_MS)
     .flatMap(({ at, signals }, i) => {
       const sample = { ref: device.ref, identity: `b:${i}:0`, observedAt: at, position: i + 1, signals };
-      return scorer.score(state, sample).findings.filter((one) => one.kind !== 'prediction');
+      return scorer
+        .score(state, sample)
+        .findings.filter((one) => one.kind !== 'prediction' && one.kind !== 'shadowAlert');
     });
 }
 

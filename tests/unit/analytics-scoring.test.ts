@@ -47,7 +47,8 @@ function run(samples: Iterable<StreamSample>, options: RunOptions = {}): { findi
 
 const fridge = (options: Partial<RefrigeratorOptions> & { seed: number }) =>
   refrigeratorStream({ days: 40, ...options });
-const alertsOf = (findings: readonly Finding[]): AlertFinding[] => findings.filter((one) => one.kind !== 'prediction');
+const alertsOf = (findings: readonly Finding[]): AlertFinding[] =>
+  findings.filter((one) => one.kind !== 'prediction' && one.kind !== 'shadowAlert');
 const raised = (findings: readonly Finding[]) => alertsOf(findings).filter((one) => one.kind === 'alertRaised');
 /** 0 until day 20, 1 (failed) on day 35. */
 const wear = (day: number): number => Math.max(0, Math.min(1.2, (day - 20) / 15));
