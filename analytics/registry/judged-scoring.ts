@@ -7,7 +7,7 @@ import { decodeOrder, type Order } from '../../contract/ports/orders.ts';
 import type { LoggedEntry } from '../../contract/ports/telemetry-log.ts';
 import type { VersionExposure } from '../../contract/ports/versions.ts';
 import type { DeviceState } from '../device-state.ts';
-import type { SampleOutcome, SampleToScore } from '../score-sample.ts';
+import type { SampleOutcome, SampleToScore } from '../scoring/sample.ts';
 import { createBench, type Judge, type JudgesSetup, type ShadowJudge } from './judges.ts';
 import {
   assign,

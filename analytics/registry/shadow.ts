@@ -5,7 +5,7 @@
 import type { AlertFinding, Finding, ShadowFinding, VersionName } from '../../contract/ports/findings.ts';
 import { stableId } from '../alerts/identity.ts';
 import type { DeviceState } from '../device-state.ts';
-import type { SampleToScore } from '../score-sample.ts';
+import type { SampleToScore } from '../scoring/sample.ts';
 import type { ShadowJudge } from './judges.ts';
 
 /** What a device keeps of the versions beside, by key of the judge; `null` = there was no room for it. */
