@@ -176,6 +176,12 @@ export const ERRORS = {
     'The device asks for more than it may',
     'Send fewer, larger messages and reconnect less often, or raise the limit: see docs/broker.md.',
   ),
+  MQTT_WRONG_LOGINS: spec(
+    429,
+    true,
+    'Too many wrong logins came from this address',
+    'Wait a minute. Logins that were right before are looked at meanwhile; new ones are not.',
+  ),
   MQTT_NOT_READING: spec(
     503,
     true,
