@@ -38,6 +38,11 @@ export function tryBook(bucket: Bucket, pace: Pace, now: number, cost = 1): bool
   return false;
 }
 
+/** Whether one more would be covered now. Books nothing. */
+export function isCovered(bucket: Bucket, pace: Pace, now: number): boolean {
+  return tryBook({ fullAt: bucket.fullAt }, pace, now);
+}
+
 /** Whether at least half of the burst is there again. */
 export function isHalfFull(bucket: Bucket, pace: Pace, now: number): boolean {
   return bucket.fullAt - now <= (pace.burst * 500) / pace.perSecond;

@@ -8,7 +8,12 @@ import { Aedes, type Client } from 'aedes';
 import type { IConnectPacket, Packet } from 'mqtt-packet';
 import { AppError, type ErrorCode, errorText } from '../contract/kernel/errors.ts';
 import { clientIdOf, type DeviceRef, type IntegrationRef, userNameOf } from '../contract/kernel/ids.ts';
-import type { DeliverPublish, DeviceDirectory, IntegrationDirectory } from '../contract/ports/broker.ts';
+import type {
+  DeliverPublish,
+  DeviceDirectory,
+  IntegrationDirectory,
+  RegisteredDevice,
+} from '../contract/ports/broker.ts';
 import type { Clock, Logger, Metrics, Service } from '../contract/ports/services.ts';
 import { asAppError, reasonOf, refusalOf } from './aedes-errors.ts';
 import { tryBook } from './bucket.ts';
@@ -17,6 +22,7 @@ import { type Connection, newConnection } from './connection.ts';
 import { createDoorLog } from './door-log.ts';
 import { createDownlink, type PublishTo } from './downlink.ts';
 import { guardParser, type PacketParser } from './guard-parser.ts';
+import { createGuessLimit } from './guess-limit.ts';
 import { inspectPacket } from './inspect-packet.ts';
 import { createIntegrations, type Integrations } from './integrations/create-integrations.ts';
 import { DEFAULT_INTEGRATION_OPTIONS } from './integrations/options.ts';
@@ -143,8 +149,9 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
   /** Every open stream. */
   const connections = new Set<Connection>();
   const connectionOf = new WeakMap<Client, Connection>();
+  const guesses = createGuessLimit(options, traffic.budgetForgotten);
   const integrations = createIntegrations(
-    { directory: needs.integrations, retained, door, metrics },
+    { directory: needs.integrations, retained, door, metrics, guesses },
     { ...DEFAULT_INTEGRATION_OPTIONS, drainTimeoutMs: options.drainTimeoutMs, ...options.integrations },
   );
   let stopping = false;
@@ -275,7 +282,9 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
     if (verdict.kind === 'refused') return verdict;
     try {
       const { ref, secret } = verdict;
-      const device = await (secret === undefined ? directory.identify(ref) : directory.authenticate(ref, secret));
+      const device = await (secret === undefined ? directory.identify(ref) : authenticate(connection, ref, secret));
+      if (device === 'notLookedAt')
+        return refuse('MQTT_WRONG_LOGINS', 'unavailable', 'its address was wrong too often');
       if (!device) return refuse('MQTT_CREDENTIALS', 'badCredentials', 'unknown, blocked, or the secret is wrong');
       // Only who has the secret is counted: others could use up the logins of a device that is not theirs.
       const budget = limits.budgetOf(verdict.ref);
@@ -289,6 +298,19 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
     } catch (error) {
       return refuse(asAppError(error).code, 'unavailable', `the directory failed: ${errorText(error)}`);
     }
+  }
+
+  async function authenticate(
+    { remoteAddress }: Connection,
+    ref: DeviceRef,
+    secret: string,
+  ): Promise<RegisteredDevice | 'notLookedAt' | undefined> {
+    const attempt = guesses.attempt(remoteAddress, clientIdOf(ref), secret, monotonicMs());
+    if (!attempt) return 'notLookedAt';
+    const device = await directory.authenticate(ref, secret);
+    if (device) attempt.right();
+    else attempt.wrong(monotonicMs());
+    return device;
   }
 
   /** Aedes registered the client: from here on it speaks for its device. */

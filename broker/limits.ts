@@ -76,7 +76,7 @@ export function createDeviceLimits(rates: Rates, onForgotten: () => void): Devic
 }
 
 /** The entry of `key`, made when it is not there, moved to the end; the oldest leaves when there are more than `max`. */
-function keepNewest<Value>(
+export function keepNewest<Value>(
   map: Map<string, Value>,
   key: string,
   make: () => Value,

@@ -57,11 +57,16 @@ export interface BrokerOptions {
   readonly floodCloseMs: number;
   /** Successful logins of one device; also the burst. More are answered with code 3, so that nobody is thrown off. */
   readonly loginsPerMinute: number;
+  /**
+   * Wrong secrets that came from one address (IPv6: one /64) and were not tried before; also the burst. Beyond them it may
+   * try nothing new: see `guess-limit.ts`.
+   */
+  readonly wrongLoginsPerMinute: number;
   /** SUBSCRIBE and UNSUBSCRIBE (one for each filter), PINGREQ and everything else but publishes and PUBACK; more closes. */
   readonly controlPacketsPerS: number;
   /** Of these, at once. Devices have two filters. */
   readonly controlPacketsBurst: number;
-  /** Devices whose budgets are remembered when they are gone: twice the connections, about 10 MB. */
+  /** Devices whose budgets are remembered when they are gone, addresses and logins too: twice the connections, some 20 MB. */
   readonly maxBudgets: number;
   /** Retained messages held in memory: four channels a device, so 10,000 devices. */
   readonly maxRetained: number;
@@ -99,6 +104,7 @@ export const DEFAULT_BROKER_OPTIONS: BrokerOptions = {
   tenantMessagesPerS: 10_000,
   floodCloseMs: 60_000,
   loginsPerMinute: 60,
+  wrongLoginsPerMinute: 60,
   controlPacketsPerS: 20,
   controlPacketsBurst: 100,
   maxBudgets: 40_000,

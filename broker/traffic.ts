@@ -79,7 +79,10 @@ export function createTraffic(metrics: Metrics): Traffic {
       metrics.count('presage_mqtt_throttled_total', 'Publishes that had to wait because of a limit', { because });
     },
     budgetForgotten: () =>
-      metrics.count('presage_mqtt_budgets_forgotten_total', 'Limits of devices that were forgotten to make room'),
+      metrics.count(
+        'presage_mqtt_budgets_forgotten_total',
+        'Limits of devices and addresses that were forgotten to make room',
+      ),
     async idle(limitMs) {
       if (totals.inFlight === 0) return 0;
       await new Promise<void>((resolve) => {

@@ -14,6 +14,7 @@ import { type Bucket, newBucket, tryBook } from '../bucket.ts';
 import type { Connection } from '../connection.ts';
 import type { DoorLog } from '../door-log.ts';
 import type { PacketParser } from '../guard-parser.ts';
+import type { GuessLimit } from '../guess-limit.ts';
 import { type Refused, refuse } from '../login.ts';
 import { createRetainedStore, type RetainedStore } from '../retained-store.ts';
 import { createLink, type IntegrationLink, type LinkEvents, willOf } from './link.ts';
@@ -29,6 +30,7 @@ interface Needs {
   readonly retained: RetainedStore;
   readonly door: DoorLog;
   readonly metrics: Metrics;
+  readonly guesses: GuessLimit;
 }
 
 /** A connection that Aedes has let go. */
@@ -74,7 +76,7 @@ const SWEEP_INTERVAL_MS = 1_000;
 const ACCEPTED = 0;
 
 export function createIntegrations(
-  { directory, retained, door, metrics }: Needs,
+  { directory, retained, door, metrics, guesses }: Needs,
   limits: IntegrationOptions,
 ): Integrations {
   /** by tenant; only tenants whose integrations came */
@@ -180,8 +182,17 @@ export function createIntegrations(
   }: Diverted): Promise<{ ref: IntegrationRef; clientId: string } | Refused> {
     const verdict = judgeIntegrationLogin(connect, limits, connection.peer);
     if (verdict.kind === 'refused') return verdict;
+    const attempt = guesses.attempt(
+      connection.remoteAddress,
+      userNameOf(verdict.ref),
+      verdict.secret,
+      performance.now(),
+    );
+    if (!attempt) return refuse('MQTT_WRONG_LOGINS', 'unavailable', 'its address was wrong too often');
     try {
       const admitted = directory && !stopping && (await directory.admits(verdict.ref, verdict.secret));
+      if (admitted) attempt.right();
+      else if (!stopping) attempt.wrong(performance.now());
       if (!admitted) return refuse('MQTT_CREDENTIALS', 'badCredentials', 'unknown, blocked, or the secret is wrong');
       if (!mayLogIn(userNameOf(verdict.ref))) return refuse('MQTT_RATE', 'unavailable', 'too many logins');
     } catch (error) {

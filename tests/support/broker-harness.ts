@@ -90,6 +90,7 @@ const UNHURRIED = {
   deviceMessagesBurst: 1_000_000,
   tenantMessagesPerS: 1_000_000,
   loginsPerMinute: 1_000_000,
+  wrongLoginsPerMinute: 1_000_000,
   controlPacketsPerS: 1_000_000,
   controlPacketsBurst: 1_000_000,
 };
@@ -212,8 +213,13 @@ export function connectPacket(ref: DeviceRef, changes: Partial<IConnectPacket> =
 }
 
 /** A peer that is logged in. */
-export async function logIn(broker: Broker, ref: DeviceRef, changes: Partial<IConnectPacket> = {}): Promise<Peer> {
-  const peer = openPeer(broker);
+export async function logIn(
+  broker: Broker,
+  ref: DeviceRef,
+  changes: Partial<IConnectPacket> = {},
+  remoteAddress = 'memory',
+): Promise<Peer> {
+  const peer = openPeer(broker, remoteAddress);
   peer.send(connectPacket(ref, changes));
   const answer = await peer.next();
   if (answer === 'closed' || answer.cmd !== 'connack' || answer.returnCode !== 0) {

@@ -3,6 +3,7 @@ import { inFile, type Mutation } from './mutation.ts';
 
 const login = inFile('tests/unit/broker-login.test.ts')('is refused with %s');
 const broker = inFile('tests/unit/broker.test.ts');
+const guesses = inFile('tests/unit/broker-guesses.test.ts');
 const protocol = inFile('tests/unit/broker-protocol.test.ts');
 const tls = inFile('tests/integration/broker-tls.test.ts');
 const interoperability = inFile('tests/integration/mqtt-interoperability.test.ts');
@@ -41,6 +42,22 @@ export const DOOR_MUTATIONS: readonly Mutation[] = [
     find: 'connection.integration === userNameOf(ref));',
     replace: "connection.integration === '');",
     tests: interoperability('from the moment it is blocked: its connections end, and its sessions are gone'),
+  },
+  {
+    threat: 1,
+    without: 'the limit on wrong logins of an address',
+    file: 'broker/guess-limit.ts',
+    find: 'if (bucket && !isCovered(bucket, pace, now) && isNew(user, fingerprint)) return undefined;',
+    replace: '',
+    tests: guesses('is told to come later, and what it says is not even looked at'),
+  },
+  {
+    threat: 1,
+    without: 'letting in who was right before, however often others were wrong',
+    file: 'broker/guess-limit.ts',
+    find: 'proved.get(user) !== fingerprint && ',
+    replace: '',
+    tests: guesses('does not lock out the devices behind its address that were here before, its victim included'),
   },
   {
     threat: 2,

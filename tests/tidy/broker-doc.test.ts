@@ -36,7 +36,7 @@ describe('docs/broker.md', () => {
         [...names.matchAll(/“([^”]+)”/g)].map(([, name = '']) => ({ file, name })),
       ),
     );
-    expect(rows).toHaveLength(14);
+    expect(rows).toHaveLength(15);
     expect(named.length).toBeGreaterThan(30);
     expect(named.filter(({ file, name }) => !readTracked(file).includes(name))).toEqual([]);
   });
