@@ -51,12 +51,14 @@ import { registerProvisioning } from './routes/provisioning.ts';
 import { registerQuarantine } from './routes/quarantine.ts';
 import { registerReceipts } from './routes/receipts.ts';
 import { registerSecurityEvents } from './routes/security-events.ts';
+import { registerServiceLevels } from './routes/service-levels.ts';
 import { registerSessions } from './routes/sessions.ts';
 import { registerStream } from './routes/stream.ts';
 import { registerTelemetry } from './routes/telemetry.ts';
 import { registerTickets } from './routes/tickets.ts';
 import { registerTokens } from './routes/tokens.ts';
 import { registerUsers } from './routes/users.ts';
+import { createTimerWorker } from './service-levels/timer-worker.ts';
 import { createEvidenceWorker } from './tickets/evidence-worker.ts';
 import { selectSummaries } from './tickets/ticket-summary.ts';
 
@@ -161,6 +163,17 @@ export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
       void announceTicket(tenant, key);
     },
   });
+  const timers = createTimerWorker({
+    database,
+    clock,
+    logger,
+    metrics,
+    publicUrl,
+    onEscalated({ tenant, key }) {
+      webhooks.wake();
+      void announceTicket(tenant, key);
+    },
+  });
   const orderWriter = createOrderWriter({ database, log: deps.orderLog, clock, logger, metrics });
   const follower = createFindingsFollower({
     database,
@@ -208,6 +221,7 @@ export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
     },
     receipt: deps.receipt ?? (async () => undefined),
     cutOffIntegration: (ref) => void deps.broker.disconnectIntegration(ref),
+    announceTicket: (tenant, key) => void announceTicket(tenant, key),
     wakeOrders: () => orderWriter.wake(),
     readiness: deps.readiness,
     renderMetrics: deps.renderMetrics,
@@ -246,6 +260,7 @@ export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
       await follower.start();
       await evidence.start();
       await webhooks.start();
+      await timers.start();
       await orderWriter.start();
     },
     async stop() {
@@ -254,7 +269,7 @@ export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
       for (const one of unsubscribe) one();
       hub.stop();
       await follower.stop();
-      await Promise.all([evidence.stop(), webhooks.stop(), orderWriter.stop()]);
+      await Promise.all([evidence.stop(), timers.stop(), webhooks.stop(), orderWriter.stop()]);
       await (await app()).close();
       await presence.stop();
       built = undefined;
@@ -353,6 +368,7 @@ function registerRoutes(app: App, context: RouteContext): void {
   registerTelemetry(app, context);
   registerAlerts(app, context);
   registerTickets(app, context);
+  registerServiceLevels(app, context);
   registerQuarantine(app, context);
   registerReceipts(app, context);
   registerSecurityEvents(app, context);

@@ -40,6 +40,9 @@ import type {
   RegistryState,
   TrainingFacts,
 } from '../../contract/ports/versions.ts';
+import type { WorkingCalendar } from '../desk/service-levels/calendar.ts';
+import type { ClockId } from '../desk/service-levels/events.ts';
+import type { Escalation, ServiceLevelPolicy, TicketFacts } from '../desk/service-levels/policy.ts';
 
 const appRole = pgRole('presage_app').existing();
 const systemRole = pgRole('presage_system').existing();
@@ -97,6 +100,9 @@ export const centres = pgTable(
     webhookUrl: text('webhook_url'),
     /** Not granted to `presage_app`. */
     webhookSecret: text('webhook_secret'),
+    /** When it works; office hours of its zone when absent. */
+    calendar: jsonb('calendar').$type<WorkingCalendar>(),
+    calendarVersion: integer('calendar_version').notNull().default(0),
   },
   (table) => [primaryKey({ columns: [table.tenant, table.id] }), ...policies()],
 );
@@ -501,6 +507,10 @@ export const tickets = pgTable(
     version: integer('version').notNull().default(1),
     /** The policy under which it was opened. */
     policyVersion: text('policy_version').notNull(),
+    mode: text('mode').$type<TicketFacts['mode']>().notNull().default('on_site'),
+    tier: text('tier').$type<TicketFacts['tier']>().notNull().default('standard'),
+    /** Promises under which it was opened; 0 = those that the program ships. */
+    servicePolicy: integer('service_policy').notNull().default(0),
   },
   (table) => [
     primaryKey({ columns: [table.tenant, table.key] }),
@@ -509,6 +519,40 @@ export const tickets = pgTable(
       .where(sql`state NOT IN ('closed', 'cancelled')`),
     index('tickets_by_time').on(table.tenant, table.createdAt.desc(), table.key.desc()),
     ...policies(OWN_CENTRE),
+  ],
+);
+
+/** What a tenant promises, each version for ever: tickets keep the one under which they were opened. */
+export const serviceLevelPolicies = pgTable(
+  'service_level_policies',
+  {
+    tenant: tenant(),
+    version: integer('version').notNull(),
+    document: jsonb('document').$type<ServiceLevelPolicy>().notNull(),
+    createdAt: time('created_at').notNull(),
+    /** User id. */
+    createdBy: text('created_by').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.tenant, table.version] }), ...policies()],
+);
+
+/** When somebody is to be told that a promise is in danger. A row that has fired stays: it never fires again. */
+export const serviceTimers = pgTable(
+  'service_timers',
+  {
+    tenant: tenant(),
+    ticketKey: text('ticket_key').notNull(),
+    clock: text('clock').$type<ClockId>().notNull(),
+    cycle: integer('cycle').notNull(),
+    share: doublePrecision('share').notNull(),
+    notify: text('notify').$type<Escalation['notify']>().notNull(),
+    dueAt: time('due_at').notNull(),
+    firedAt: time('fired_at'),
+  },
+  (table) => [
+    primaryKey({ columns: [table.tenant, table.ticketKey, table.clock, table.cycle, table.share] }),
+    index('service_timers_due').on(table.dueAt).where(sql`fired_at IS NULL`),
+    ...policies(ownTicket('service_timers')),
   ],
 );
 

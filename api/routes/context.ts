@@ -46,6 +46,8 @@ export interface RouteContext {
   readonly cutOff: (ref: DeviceRef) => void;
   /** Closes an integration's connections and forgets its sessions. */
   readonly cutOffIntegration: (ref: IntegrationRef) => void;
+  /** Tells live viewers of a ticket that was changed. */
+  readonly announceTicket: (tenant: string, key: string) => void;
   /** Call it after a transaction that sent an order to analytics. */
   readonly wakeOrders: () => void;
   readonly hmacKeys: KeyRing;
@@ -95,4 +97,19 @@ export function pageOf<Row, Item>(
     items: items.map(toItem),
     ...(rows.length > limit && last !== undefined ? { nextCursor: cursorOf(last) } : {}),
   };
+}
+
+export const byTicketKey = z.object({
+  key: z.string().regex(/^[A-Z]{2}-\d{2}-\d{6,}$/, 'expected a key such as SC-26-001203'),
+});
+
+export const etagOf = (version: number) => `"${version}"`;
+
+/** @throws AppError VERSION_REQUIRED without `If-Match`, VERSION_STALE for what cannot be ours */
+export function parseEtag(header: string | undefined): number {
+  if (header === undefined) throw new AppError('VERSION_REQUIRED');
+  const version = /^"(\d{1,9})"$/.exec(header)?.[1];
+  // Another spelling cannot be what we sent, so it cannot be current.
+  if (version === undefined) throw new AppError('VERSION_STALE', 'If-Match is not an ETag of this resource');
+  return Number(version);
 }

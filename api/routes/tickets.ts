@@ -21,9 +21,20 @@ import { sqlState, type Transaction } from '../db/database.ts';
 import { ticketAlerts, ticketEvents, ticketEvidence, tickets } from '../db/schema.ts';
 import { decideTransition, isTerminal, TRANSITIONS } from '../desk/transitions.ts';
 import { principalOf } from '../plugins/authentication.ts';
+import { resetTimers } from '../service-levels/timers.ts';
 import { appendTicketEvent } from '../tickets/ticket-events.ts';
 import { selectSummaries } from '../tickets/ticket-summary.ts';
-import { type App, answers, decodeCursor, encodeCursor, pageOf, type RouteContext } from './context.ts';
+import {
+  type App,
+  answers,
+  byTicketKey,
+  decodeCursor,
+  encodeCursor,
+  etagOf,
+  pageOf,
+  parseEtag,
+  type RouteContext,
+} from './context.ts';
 
 /** Comma-separated states, or `open` for all that are not closed or cancelled. */
 const stateFilter = z
@@ -39,7 +50,6 @@ const listQuery = pageQuery
     device: deviceId.optional(),
   })
   .strict();
-const byKey = z.object({ key: z.string().regex(/^[A-Z]{2}-\d{2}-\d{6,}$/, 'expected a key such as SC-26-001203') });
 /** What may follow: the console shows one button for each. */
 const ticketAnswer = ticket.extend({ next: z.array(ticketState) });
 const UNIQUE_VIOLATION = '23505';
@@ -77,7 +87,7 @@ export function registerTickets(app: App, context: RouteContext): void {
 
   app.get(
     '/api/v1/tickets/:key',
-    { schema: { tags: ['tickets'], params: byKey, response: answers({ 200: ticketAnswer }) } },
+    { schema: { tags: ['tickets'], params: byTicketKey, response: answers({ 200: ticketAnswer }) } },
     async (request, reply) => {
       const found = await readOne(principalOf(request), request.params.key);
       return reply.header('etag', etagOf(found.version)).send(found);
@@ -89,7 +99,7 @@ export function registerTickets(app: App, context: RouteContext): void {
     {
       schema: {
         tags: ['tickets'],
-        params: byKey,
+        params: byTicketKey,
         headers: z.object({ 'if-match': z.string().max(64).optional() }),
         body: ticketTransition,
         response: answers({ 200: ticketAnswer }, 409, 412, 428),
@@ -131,6 +141,7 @@ export function registerTickets(app: App, context: RouteContext): void {
           to,
           reason,
         });
+        await resetTimers(tx, principal.tenant, [key]);
       });
     } catch (error) {
       // A closed ticket comes back while its component has a new one.
@@ -168,16 +179,6 @@ function refuseUnlessAllowed(from: TicketState, to: TicketState, principal: Prin
     default:
       assertNever(decision);
   }
-}
-
-const etagOf = (version: number) => `"${version}"`;
-
-function parseEtag(header: string | undefined): number {
-  if (header === undefined) throw new AppError('VERSION_REQUIRED');
-  const version = /^"(\d{1,9})"$/.exec(header)?.[1];
-  // Another spelling cannot be what we sent, so it cannot be current.
-  if (version === undefined) throw new AppError('VERSION_STALE', 'If-Match is not an ETag of this ticket');
-  return Number(version);
 }
 
 async function selectTicket(tx: Transaction, tenant: string, key: string): Promise<Ticket | undefined> {

@@ -11,6 +11,7 @@ import { decideTicket, decisionAlertOf, type OpenTicket } from '../desk/decide-t
 import { type Episode, mergeAlert, supersede } from '../desk/merge-alert.ts';
 import { parsePolicy, type TicketPolicy } from '../desk/policy.ts';
 import { isTerminal } from '../desk/transitions.ts';
+import { resetTimers } from '../service-levels/timers.ts';
 import { openTicket } from './open-ticket.ts';
 import { appendTicketEvent, SYSTEM_ACTOR } from './ticket-events.ts';
 
@@ -76,6 +77,10 @@ export async function applyAlerts(
     if (ticket?.opened) opened += 1;
   }
   await writeEpisodes(tx, [...changed.values()]);
+  for (const tenant of new Set([...touched.values()].map((one) => one.tenant))) {
+    const keys = [...touched.values()].filter((one) => one.tenant === tenant).map((one) => one.key);
+    await resetTimers(tx, tenant, keys);
+  }
   return {
     episodes: [...changed.values()].map((one) => ({ ...one, ticketKey: known.attached.get(episodeKey(one)) })),
     ticketKeys: [...touched.values()],

@@ -11,6 +11,7 @@ import { evidenceRange } from '../desk/evidence.ts';
 import { policyVersion, type TicketPolicy } from '../desk/policy.ts';
 import { ticketKey, ticketTitle } from '../desk/words.ts';
 import { lastTransfers } from '../devices/custody.ts';
+import { currentPolicy } from '../service-levels/load.ts';
 import { appendTicketEvent, SYSTEM_ACTOR } from './ticket-events.ts';
 import { summaryOf } from './ticket-summary.ts';
 
@@ -51,6 +52,7 @@ export async function openTicket(
       observedAt: alert.at,
       remainingLife: alert.evidence.prediction?.remainingLife ?? null,
       policyVersion: policyVersion(context.policy),
+      servicePolicy: (await currentPolicy(tx, alert.tenant)).version,
     })
     .onConflictDoNothing()
     .returning();

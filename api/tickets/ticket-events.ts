@@ -4,6 +4,10 @@ import type { TicketState } from '../../contract/http/resources.ts';
 import type { Transaction } from '../db/database.ts';
 import { ticketEvents } from '../db/schema.ts';
 
+/** What passes between customer and desk and moves no state, but clocks. */
+export const CONTACT_KINDS = ['accepted', 'answered', 'customerWrote', 'arrived', 'followedUp'] as const;
+export type ContactKind = (typeof CONTACT_KINDS)[number];
+
 export const SYSTEM_ACTOR = 'system';
 
 export interface NewTicketEvent {
@@ -19,7 +23,9 @@ export interface NewTicketEvent {
     | 'severityRaised'
     | 'transition'
     | 'evidencePinned'
-    | 'webhook';
+    | 'webhook'
+    | 'escalated'
+    | ContactKind;
   readonly from?: TicketState;
   readonly to?: TicketState;
   readonly reason?: string;

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { deviceId, integrationId, signalName, tenantId } from '../kernel/ids.ts';
 import { evidence, prediction, severity } from '../ports/findings.ts';
+import { escalationView } from './service-levels.ts';
 
 /** RFC 9457 problem. `errors` names each broken field. */
 export const problem = z.object({
@@ -522,9 +523,13 @@ export const streamEvent = z.discriminatedUnion('kind', [
 export type StreamEvent = z.infer<typeof streamEvent>;
 
 /** Body of the signed webhook to a service centre (Standard Webhooks: headers webhook-id, -timestamp, -signature). */
-export const webhookBody = z.object({
-  type: z.literal('ticket.opened'),
-  timestamp: z.iso.datetime(),
-  data: z.object({ tenant: tenantId, ticket: ticketSummary, evidenceUrl: z.string() }),
-});
+const ticketNews = z.object({ tenant: tenantId, ticket: ticketSummary, evidenceUrl: z.string() });
+export const webhookBody = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('ticket.opened'), timestamp: z.iso.datetime(), data: ticketNews }),
+  z.object({
+    type: z.literal('ticket.escalated'),
+    timestamp: z.iso.datetime(),
+    data: ticketNews.extend({ escalation: escalationView.omit({ firedAt: true }) }),
+  }),
+]);
 export type WebhookBody = z.infer<typeof webhookBody>;

@@ -74,7 +74,7 @@ async function startReceiver(statuses: number[] = []) {
 async function emptyDesk(database: Database): Promise<void> {
   await database.withOwner((client) =>
     client.query(`TRUNCATE alerts, predictions, prediction_history, tickets, ticket_alerts, ticket_events, ticket_evidence,
-      ticket_counters, outbox, deliveries, consumer_positions`),
+      ticket_counters, outbox, deliveries, consumer_positions, service_timers`),
   );
 }
 

@@ -65,3 +65,15 @@ function areApart(intervals: readonly WorkingInterval[]): boolean {
   const sorted = [...intervals].sort((a, b) => (a.from < b.from ? -1 : 1));
   return sorted.every((one, index) => index === 0 || (sorted[index - 1] as WorkingInterval).to <= one.from);
 }
+
+/** Monday to Friday, 9 to 18 o'clock: until a centre says when it works. */
+export function officeHours(zone: string): WorkingCalendar {
+  const day = [{ from: '09:00', to: '18:00' }];
+  return {
+    name: 'office hours',
+    zone,
+    week: Object.fromEntries(WEEKDAYS.slice(0, 5).map((weekday) => [weekday, day])),
+    holidays: [],
+    workdays: [],
+  };
+}
