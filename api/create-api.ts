@@ -47,6 +47,7 @@ import { registerDevices } from './routes/devices.ts';
 import { registerIntegrations } from './routes/integrations.ts';
 import { registerModels } from './routes/models.ts';
 import { registerOperations } from './routes/operations.ts';
+import { registerOutcomes } from './routes/outcomes.ts';
 import { registerProvisioning } from './routes/provisioning.ts';
 import { registerQuarantine } from './routes/quarantine.ts';
 import { registerReceipts } from './routes/receipts.ts';
@@ -369,6 +370,7 @@ function registerRoutes(app: App, context: RouteContext): void {
   registerAlerts(app, context);
   registerTickets(app, context);
   registerServiceLevels(app, context);
+  registerOutcomes(app, context);
   registerQuarantine(app, context);
   registerReceipts(app, context);
   registerSecurityEvents(app, context);

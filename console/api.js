@@ -26,6 +26,7 @@ async function send(method, path, { body, headers = {}, signal } = {}) {
 
 export const get = (path, signal) => send('GET', path, { signal });
 export const post = (path, body, headers) => send('POST', path, { body, headers });
+export const put = (path, body, headers) => send('PUT', path, { body, headers });
 export const del = (path) => send('DELETE', path);
 
 let models;

@@ -21,6 +21,7 @@ import {
   uniqueIndex,
   uuid,
 } from 'drizzle-orm/pg-core';
+import type { OutcomeReport } from '../../contract/http/outcomes.ts';
 import type {
   CustodyEvent,
   ProvisioningMode,
@@ -590,6 +591,25 @@ export const ticketEvents = pgTable(
   (table) => [
     primaryKey({ columns: [table.tenant, table.ticketKey, table.seq] }),
     ...policies(ownTicket('ticket_events')),
+  ],
+);
+
+/** What was found, each report for ever; the newest counts. Labels for detectors and predictions. */
+export const ticketOutcomes = pgTable(
+  'ticket_outcomes',
+  {
+    tenant: tenant(),
+    ticketKey: text('ticket_key').notNull(),
+    version: integer('version').notNull(),
+    at: time('at').notNull(),
+    /** User id. */
+    by: text('by_user').notNull(),
+    report: jsonb('report').$type<OutcomeReport>().notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.tenant, table.ticketKey, table.version] }),
+    index('ticket_outcomes_by_time').on(table.tenant, table.at, table.ticketKey),
+    ...policies(ownTicket('ticket_outcomes')),
   ],
 );
 

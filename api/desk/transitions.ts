@@ -40,13 +40,24 @@ export type TransitionDecision =
   | { readonly kind: 'refused'; readonly reason: string; readonly allowed: readonly TicketState[] }
   | { readonly kind: 'forbidden'; readonly reason: string };
 
-/** Whether somebody with `role` may take a ticket from `from` to `to`. */
-export function decideTransition(from: TicketState, to: TicketState, role: Role): TransitionDecision {
+/**
+ * Whether somebody with `role` may take a ticket from `from` to `to`.
+ * @param hasOutcome whether it is known what was found: without that nobody learns from the ticket, so it is not closed
+ */
+export function decideTransition(
+  from: TicketState,
+  to: TicketState,
+  role: Role,
+  hasOutcome: boolean,
+): TransitionDecision {
   if (!MAY_WORK_ON_TICKETS.has(role)) {
     return { kind: 'forbidden', reason: `a ${role} may read tickets, not change them` };
   }
   const allowed = TRANSITIONS[from];
-  if (allowed.includes(to)) return { kind: 'allowed' };
+  if (allowed.includes(to)) {
+    if (to !== 'closed' || hasOutcome) return { kind: 'allowed' };
+    return { kind: 'refused', reason: 'it can be closed once its outcome says what was found', allowed };
+  }
   const next = allowed.length === 0 ? 'nothing' : allowed.join(', ');
   return { kind: 'refused', reason: `${from} cannot become ${to}; it can become ${next}`, allowed };
 }

@@ -22,6 +22,7 @@ import { ticketAlerts, ticketEvents, ticketEvidence, tickets } from '../db/schem
 import { decideTransition, isTerminal, TRANSITIONS } from '../desk/transitions.ts';
 import { principalOf } from '../plugins/authentication.ts';
 import { resetTimers } from '../service-levels/timers.ts';
+import { newestOutcome } from '../tickets/outcomes.ts';
 import { appendTicketEvent } from '../tickets/ticket-events.ts';
 import { selectSummaries } from '../tickets/ticket-summary.ts';
 import {
@@ -125,7 +126,7 @@ export function registerTickets(app: App, context: RouteContext): void {
     try {
       await database.withTenant(principal, async (tx) => {
         const from = await lockTicket(tx, principal, key, version);
-        refuseUnlessAllowed(from, to, principal);
+        refuseUnlessAllowed(from, to, principal, (await newestOutcome(tx, principal.tenant, key)) !== undefined);
         const now = context.clock.now();
         await tx
           .update(tickets)
@@ -167,8 +168,8 @@ async function lockTicket(tx: Transaction, principal: Principal, key: string, ve
   return row.state;
 }
 
-function refuseUnlessAllowed(from: TicketState, to: TicketState, principal: Principal): void {
-  const decision = decideTransition(from, to, principal.role);
+function refuseUnlessAllowed(from: TicketState, to: TicketState, principal: Principal, hasOutcome: boolean): void {
+  const decision = decideTransition(from, to, principal.role, hasOutcome);
   switch (decision.kind) {
     case 'allowed':
       return;
@@ -198,8 +199,10 @@ async function selectTicket(tx: Transaction, tenant: string, key: string): Promi
     .from(ticketEvents)
     .where(and(eq(ticketEvents.tenant, tenant), eq(ticketEvents.ticketKey, key)))
     .orderBy(asc(ticketEvents.seq));
+  const outcome = await newestOutcome(tx, tenant, key);
   return {
     ...summary,
+    ...(outcome ? { outcome } : {}),
     alerts: attached.map((row) => row.id),
     ...(pinned ? { evidence: evidenceSnapshot.parse({ ...JSON.parse(pinned.canonical), sha256: pinned.sha256 }) } : {}),
     history: events.map((event) => ({

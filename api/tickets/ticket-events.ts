@@ -25,6 +25,7 @@ export interface NewTicketEvent {
     | 'evidencePinned'
     | 'webhook'
     | 'escalated'
+    | 'outcome'
     | ContactKind;
   readonly from?: TicketState;
   readonly to?: TicketState;

@@ -1,9 +1,10 @@
 /** One ticket: what is expected and why, the evidence as it was pinned, what happened since, and what may happen next. */
-import { get, listen, loadModels, post } from '../api.js';
+import { get, listen, loadModels, post, put } from '../api.js';
 import { fill, h } from '../dom.js';
 import { formatChance, formatNumber, formatTime, sentence, words, zone } from '../format.js';
 import { deviceLink, lifeCard, plotKey, problemCard, severityBadge, stateChip } from '../parts.js';
 import { createPlot } from '../plot.js';
+import { outcomeCard } from './outcome.js';
 
 const EVENT_WORDS = {
   opened: 'Opened',
@@ -12,6 +13,13 @@ const EVENT_WORDS = {
   severityRaised: 'Severity raised',
   evidencePinned: 'Evidence pinned',
   webhook: 'Centre notified',
+  escalated: 'Escalated',
+  outcome: 'Outcome reported',
+  accepted: 'Customer accepted',
+  answered: 'Customer reached',
+  customerWrote: 'Customer wrote',
+  arrived: 'Arrived',
+  followedUp: 'Followed up',
 };
 const OPEN_REASONS = {
   horizon: 'the lower bound of remaining life came within the horizon',
@@ -62,6 +70,7 @@ export function ticketView(key, { announce, setLive, role }) {
       ),
       message && h('p', { class: 'notice', role: 'alert' }, message),
       role !== 'viewer' && nextStep(ticket),
+      outcomeCard(ticket, model, { mayReport: role !== 'viewer', report }),
       h('div', { class: 'columns' }, lifeCard(evidence?.prediction, ticket.remainingLife), factsCard(ticket, model)),
       evidence && whyCard(evidence, model),
       evidenceHost,
@@ -74,8 +83,25 @@ export function ticketView(key, { announce, setLive, role }) {
     );
   }
 
+  /** @returns the problem in words, or nothing when it was taken */
+  async function report(ticket, outcome) {
+    try {
+      await put(`/api/v1/tickets/${encodeURIComponent(key)}/outcome`, outcome, { 'if-match': `"${ticket.version}"` });
+      announce(`The outcome of ${key} is kept`);
+      await load();
+      return undefined;
+    } catch (error) {
+      if (error.code !== 'VERSION_STALE') return error.message;
+      shownVersion = -1;
+      await load('Somebody changed this ticket before you. This is how it stands now.');
+      return undefined;
+    }
+  }
+
   function nextStep(ticket) {
-    if (ticket.next.length === 0) return undefined;
+    // Closing asks what was found: the form for it stands below.
+    const next = ticket.next.filter((to) => to !== 'closed' || ticket.outcome);
+    if (next.length === 0) return undefined;
     const reason = h('input', {
       type: 'text',
       maxlength: 500,
@@ -122,7 +148,7 @@ export function ticketView(key, { announce, setLive, role }) {
         { class: 'row' },
         reason,
         h('span', { class: 'soft' }, 'Move to'),
-        ticket.next.map((to, index) =>
+        next.map((to, index) =>
           h(
             'button',
             { type: 'button', class: index === 0 ? 'main' : undefined, onclick: () => move(to) },

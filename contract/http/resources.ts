@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { deviceId, integrationId, signalName, tenantId } from '../kernel/ids.ts';
 import { evidence, prediction, severity } from '../ports/findings.ts';
+import { ticketOutcome } from './outcomes.ts';
 import { escalationView } from './service-levels.ts';
 
 /** RFC 9457 problem. `errors` names each broken field. */
@@ -386,6 +387,8 @@ export const ticket = ticketSummary.extend({
   /** Episodes attached to it, oldest first. */
   alerts: z.array(z.string()),
   evidence: evidenceSnapshot.optional(),
+  /** What was found; it takes one to close a ticket. */
+  outcome: ticketOutcome.optional(),
   history: z.array(ticketEvent),
 });
 export type Ticket = z.infer<typeof ticket>;

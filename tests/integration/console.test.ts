@@ -153,6 +153,37 @@ describe.skipIf(!chromiumPath)('the console', () => {
     complaints.length = 0; // The browser logs the aborted stream and the refused change.
   });
 
+  it('closes a ticket with what was found, by keyboard alone', async () => {
+    const path = '/api/v1/tickets/SC-26-000001';
+    for (const to of ['scheduled', 'in_repair', 'resolved', 'confirmed']) {
+      const { headers } = await harness.request({ user: 'alan' }, 'GET', path);
+      const moved = await harness.request({ user: 'alan' }, 'POST', `${path}/transitions`, {
+        body: { to, reason: 'as it went' },
+        headers: { 'if-match': String(headers.etag) },
+      });
+      expect(moved.status).toBe(200);
+    }
+    await go('#/tickets/SC-26-000001');
+    await page.getByRole('heading', { name: 'What was found?' }).waitFor();
+    // Nothing closes it before that is known.
+    expect(await page.getByRole('button', { name: 'Closed' }).count()).toBe(0);
+    await page.getByRole('radio', { name: 'Yes, that fault' }).focus();
+    await page.keyboard.press('ArrowDown');
+    await page.getByLabel('Fault', { exact: true }).waitFor();
+    await page.keyboard.press('ArrowUp');
+    await page.keyboard.press('Tab');
+    await page.keyboard.type('CMP-4420');
+    await page.keyboard.press('Tab');
+    await page.keyboard.type('A-1');
+    await page.keyboard.press('Tab');
+    await page.keyboard.type('B-2');
+    await page.keyboard.press('Enter');
+    await page.getByText('1 × CMP-4420 (A-1 → B-2)').waitFor();
+    await page.getByLabel('Reason').fill('repaired and proven');
+    await page.getByRole('button', { name: 'Closed' }).press('Enter');
+    await page.getByText('Confirmed → closed').waitFor();
+  });
+
   it('shows a device with its signals, and draws what it sends now', async () => {
     await go('#/devices/fridge-1');
     await page.locator('.plot canvas').first().waitFor();

@@ -5,9 +5,11 @@ import { canonicalJson } from '../../api/desk/canonical-json.ts';
 import { type DecisionAlert, decideTicket } from '../../api/desk/decide-ticket.ts';
 import { evidenceRange, evidenceSignals } from '../../api/desk/evidence.ts';
 import { type Episode, mergeAlert, supersede } from '../../api/desk/merge-alert.ts';
+import { decideOutcome, type OutcomeSubject } from '../../api/desk/outcome.ts';
 import { parsePolicy, policyVersion } from '../../api/desk/policy.ts';
 import { decideTransition, isTerminal, TRANSITIONS } from '../../api/desk/transitions.ts';
 import { componentWords, ticketKey, ticketTitle } from '../../api/desk/words.ts';
+import { outcomeReport } from '../../contract/http/outcomes.ts';
 import { ROLES, TICKET_STATES, type TicketState } from '../../contract/http/resources.ts';
 import { type AlertFinding, SEVERITIES } from '../../contract/ports/findings.ts';
 import { alertOf, predictionOf, T0 } from '../support/api-harness.ts';
@@ -88,7 +90,7 @@ describe('decideTicket', () => {
           if (event.kind === 'work') {
             const ticket = tickets[event.which];
             const other = tickets.some((one) => one !== ticket && !isTerminal(one.state));
-            const allowed = ticket && decideTransition(ticket.state, event.to, 'agent').kind === 'allowed';
+            const allowed = ticket && decideTransition(ticket.state, event.to, 'agent', true).kind === 'allowed';
             // The index in SQL refuses to reopen beside an open one.
             if (ticket && allowed && !(isTerminal(ticket.state) && other)) ticket.state = event.to;
             continue;
@@ -111,7 +113,7 @@ describe('decideTicket', () => {
             expect(outcome.ticketKey).toBe(open?.key);
             attached.set(event.episode, outcome.ticketKey);
             if (outcome.reopen && open) {
-              expect(decideTransition(open.state, 'reopened', 'agent').kind).toBe('allowed');
+              expect(decideTransition(open.state, 'reopened', 'agent', true).kind).toBe('allowed');
               open.state = 'reopened';
             }
           }
@@ -133,11 +135,18 @@ describe('transitions', () => {
   });
 
   it('close a ticket only after a confirmed repair', () => {
-    const before = TICKET_STATES.filter((from) => decideTransition(from, 'closed', 'admin').kind === 'allowed');
+    const before = TICKET_STATES.filter((from) => decideTransition(from, 'closed', 'admin', true).kind === 'allowed');
     expect(before).toEqual(['confirmed']);
-    expect(TICKET_STATES.filter((from) => decideTransition(from, 'confirmed', 'admin').kind === 'allowed')).toEqual([
-      'resolved',
-    ]);
+    expect(
+      TICKET_STATES.filter((from) => decideTransition(from, 'confirmed', 'admin', true).kind === 'allowed'),
+    ).toEqual(['resolved']);
+  });
+
+  it('close no ticket of which nobody said what was found', () => {
+    expect(decideTransition('confirmed', 'closed', 'admin', false)).toMatchObject({
+      kind: 'refused',
+      reason: 'it can be closed once its outcome says what was found',
+    });
   });
 
   it('can bring every open ticket to an end, and lead to every state from new', () => {
@@ -151,14 +160,61 @@ describe('transitions', () => {
   });
 
   it('are refused with words that name what is possible, and forbidden to viewers', () => {
-    expect(decideTransition('new', 'closed', 'agent')).toEqual({
+    expect(decideTransition('new', 'closed', 'agent', true)).toEqual({
       kind: 'refused',
       reason: 'new cannot become closed; it can become triaged, cancelled',
       allowed: ['triaged', 'cancelled'],
     });
-    expect(decideTransition('cancelled', 'new', 'admin')).toMatchObject({ reason: expect.stringContaining('nothing') });
-    const forbidden = ROLES.filter((role) => decideTransition('new', 'triaged', role).kind === 'forbidden');
+    expect(decideTransition('cancelled', 'new', 'admin', true)).toMatchObject({
+      reason: expect.stringContaining('nothing'),
+    });
+    const forbidden = ROLES.filter((role) => decideTransition('new', 'triaged', role, true).kind === 'forbidden');
     expect(forbidden).toEqual(['viewer']);
+  });
+});
+
+describe('decideOutcome', () => {
+  const subject: OutcomeSubject = {
+    state: 'resolved',
+    faultKey: 'bearingWear',
+    failureModes: ['bearingWear', 'gasLeak'],
+    wasInRepair: true,
+  };
+  const outcome = (report: Record<string, unknown>, facts: Partial<OutcomeSubject> = {}) =>
+    decideOutcome(outcomeReport.parse(report), { ...subject, ...facts });
+
+  it('accepts what can be true', () => {
+    for (const report of [
+      { result: 'confirmed' },
+      { result: 'confirmed', faultKey: 'bearingWear', parts: [{ number: 'B-1', oldSerial: '1', newSerial: '2' }] },
+      { result: 'other_cause', faultKey: 'gasLeak' },
+      { result: 'other_cause', cause: 'a mouse in the fan' },
+      { result: 'no_fault_found', parts: [{ number: 'B-1' }] },
+    ]) {
+      expect(outcome(report)).toEqual({ kind: 'accepted' });
+    }
+    expect(outcome({ result: 'not_visited' }, { state: 'cancelled', wasInRepair: false })).toEqual({
+      kind: 'accepted',
+    });
+  });
+
+  it.each([
+    ['faultKey', { result: 'confirmed', faultKey: 'gasLeak' }, {}],
+    ['faultKey', { result: 'other_cause' }, {}],
+    ['faultKey', { result: 'other_cause', faultKey: 'bearingWear' }, {}],
+    ['faultKey', { result: 'other_cause', faultKey: 'unheardOf' }, {}],
+    ['faultKey', { result: 'no_fault_found', faultKey: 'gasLeak' }, {}],
+    ['cause', { result: 'no_fault_found', cause: 'worn' }, {}],
+    ['result', { result: 'not_visited' }, {}],
+    ['parts', { result: 'not_visited', parts: [{ number: 'B-1' }] }, { wasInRepair: false }],
+  ])('names the field %s of a contradiction: %o', (field, report, facts) => {
+    expect(outcome(report, facts)).toMatchObject({ kind: 'contradiction', field });
+  });
+
+  it('takes none while the work goes on', () => {
+    for (const state of ['new', 'in_repair', 'awaiting_parts', 'reopened'] as const) {
+      expect(outcome({ result: 'confirmed' }, { state })).toMatchObject({ kind: 'tooEarly' });
+    }
   });
 });
 
