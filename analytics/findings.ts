@@ -1,9 +1,10 @@
 /** Alerts as they leave analytics: an episode's event with its evidence. */
 import type { FailureMode } from '../contract/devices/device-model.ts';
-import type { AlertFinding, Contribution, Evidence } from '../contract/ports/findings.ts';
+import type { AlertFinding, Clearing, Contribution, Evidence, Prediction } from '../contract/ports/findings.ts';
 import { bandPoints } from './alerts/bands.ts';
 import type { EpisodeEvent, EpisodeState } from './alerts/episode.ts';
 import { stableId } from './alerts/identity.ts';
+import type { AlertPolicy } from './alerts/policy.ts';
 import { DRIFT_DETECTOR, RESIDUAL_DETECTOR } from './detectors/signal-monitor.ts';
 import type { DeviceState, LastJudgement } from './device-state.ts';
 import {
@@ -79,6 +80,16 @@ function evidenceOf(facts: AlertFacts): Evidence {
     bands: Object.fromEntries(
       because.map(({ signal }) => [signal, bandPoints(state.signals[signal]?.band ?? { points: [], count: 0 })]),
     ),
+    clears: clearingOf(plan.policy, usable),
+  };
+}
+
+function clearingOf(policy: AlertPolicy, prediction: Prediction | undefined): Clearing {
+  const life = prediction?.remainingLife;
+  return {
+    samples: policy.offSamples,
+    ms: policy.offMs,
+    ...(life ? { warnHorizon: policy.warnHorizon[life.unit] } : {}),
   };
 }
 
@@ -108,7 +119,17 @@ function contributionOf(
   if (!last) return undefined;
   const { value, expected, low, high } = last;
   const unit = plan.conditions.find((one) => one.name === signal)?.unit ?? '';
-  return { signal, value, expected, low, high, unit, contribution: share };
+  const since = 'driftSince' in last ? (last.driftSince ?? undefined) : undefined;
+  return {
+    signal,
+    value,
+    expected,
+    low,
+    high,
+    unit,
+    contribution: share,
+    ...(since === undefined ? {} : { since }),
+  };
 }
 
 function strongestMode(state: DeviceState, signal: string): LastJudgement | undefined {

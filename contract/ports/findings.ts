@@ -25,6 +25,8 @@ export const contribution = z.object({
   unit: z.string(),
   /** Share of the score, 0..1; shares of all lines sum to at most 1. */
   contribution: z.number(),
+  /** Device time since when this signal has been drifting, where the detector can tell. */
+  since: z.number().optional(),
 });
 export type Contribution = z.infer<typeof contribution>;
 
@@ -57,6 +59,15 @@ export const prediction = z.object({
 });
 export type Prediction = z.infer<typeof prediction>;
 
+/** What ends an episode: its signals back in their bands for so many samples in a row and at least so long. */
+export const clearing = z.object({
+  samples: z.number().int().nonnegative(),
+  ms: z.number().nonnegative(),
+  /** The lower bound of remaining life must also be beyond this, in the unit of the prediction. */
+  warnHorizon: z.number().optional(),
+});
+export type Clearing = z.infer<typeof clearing>;
+
 /** Expected band of one signal over time, for the plot of a ticket's evidence. */
 export const bandPoint = z.object({ at: z.number(), expected: z.number(), low: z.number(), high: z.number() });
 export type BandPoint = z.infer<typeof bandPoint>;
@@ -79,6 +90,8 @@ export const evidence = z.object({
   prediction: prediction.optional(),
   /** Expected bands of the signals in `because` around the onset, by signal. */
   bands: z.record(z.string(), z.array(bandPoint)),
+  /** Absent in findings of older versions. */
+  clears: clearing.optional(),
 });
 export type Evidence = z.infer<typeof evidence>;
 
