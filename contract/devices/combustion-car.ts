@@ -5,7 +5,7 @@
  * oxygen sensor that hardly switches. Fault codes are those of SAE J2012.
  */
 import { DAY_MS, SECOND_MS } from '../kernel/time.ts';
-import type { DeviceModel, SignalSpec } from './device-model.ts';
+import type { DeviceModel, ModelWords, SignalSpec } from './device-model.ts';
 
 const number = (
   role: SignalSpec['role'],
@@ -16,6 +16,100 @@ const number = (
   low: number,
   high: number,
 ): SignalSpec => ({ name, label, unit, kind: 'number', range: [low, high], component, role });
+
+const zhCn: ModelWords = {
+  name: '燃油轿车',
+  modes: {
+    parked: '发动机熄火',
+    warmingUp: '启动后的前几分钟',
+    driving: '热机行驶',
+    idling: '停车怠速',
+  },
+  signals: {
+    mode: '运行模式',
+    odometerKm: '里程',
+    vehicleSpeedKmH: '车速（PID 0D）',
+    engineSpeedRpm: '发动机转速（PID 0C）',
+    engineLoadPercent: '计算负荷（PID 04）',
+    ambientTempC: '环境温度（PID 46）',
+    intakeAirTempC: '进气温度（PID 0F）',
+    coolantTempC: '冷却液温度（PID 05）',
+    massAirFlowGPerS: '空气流量（PID 10）',
+    longTermFuelTrimPercent: '长期燃油修正（PID 07）',
+    shortTermFuelTrimPercent: '短期燃油修正（PID 06）',
+    fuelRailPressureKPa: '燃油导轨压力（PID 0A）',
+    moduleVoltageV: '控制模块电压（PID 42）',
+    misfiresPer1000: '每 1000 转失火次数',
+    oxygenSwitchRatio: '后/前氧传感器切换比',
+  },
+  components: {
+    vehicle: '整车',
+    engine: '发动机',
+    airIntake: '进气系统',
+    cooling: '冷却系统',
+    fuelPump: '燃油泵',
+    charging: '充电系统',
+    ignition: '点火系统',
+    catalyst: '三元催化器',
+  },
+  failureModes: {
+    thermostatStuckOpen: {
+      name: '节温器卡在开启位',
+      cause: '蜡包磨损或弹簧断裂：冷却液始终流经散热器',
+      effect: '发动机温度过低：油耗和磨损增加，暖风不热',
+    },
+    waterPumpWear: {
+      name: '水泵磨损',
+      cause: '水泵叶轮腐蚀或密封泄漏：冷却液流量不足',
+      effect: '发动机过热',
+    },
+    intakeAirLeak: {
+      name: '进气漏气',
+      cause: '空气流量计后的软管或垫片开裂：未计量的空气使混合气变稀',
+      effect: '怠速不稳，最终熄火，并损伤催化器',
+    },
+    fuelPumpWear: {
+      name: '燃油泵磨损',
+      cause: '油箱内油泵的电刷和叶片磨损，或滤网堵塞',
+      effect: '发动机无力，随后熄火且无法启动',
+    },
+    alternatorWear: {
+      name: '发电机磨损',
+      cause: '发电机电刷磨损、皮带打滑或二极管失效',
+      effect: '蓄电池亏电，车辆停驶且无法启动',
+    },
+    ignitionCoilWear: {
+      name: '点火线圈老化',
+      cause: '点火线圈绝缘开裂或火花塞磨损',
+      effect: '发动机失火抖动，未燃燃油损坏催化器',
+    },
+    catalystAging: {
+      name: '催化器老化',
+      cause: '催化器烧结或中毒，储氧能力下降',
+      effect: '排放超限，车辆年检不合格',
+    },
+  },
+  faultCodes: {
+    P0128: '冷却液温度低于节温器温度',
+    P0217: '发动机过热',
+    P0171: '1 列混合气过稀',
+    P0087: '燃油导轨压力过低',
+    P0562: '系统电压过低',
+    P0300: '随机或多缸失火',
+    P0420: '催化器效率低于限值',
+  },
+  parts: {
+    'THM-0088': '88 °C 节温器',
+    'WPM-1400': '水泵',
+    'CLT-0005': '冷却液 5 升',
+    'GSK-1402': '进气歧管垫片套件',
+    'FPM-0380': '燃油泵总成',
+    'ALT-0110': '110 A 发电机',
+    'COI-0412': '点火线圈',
+    'SPK-0004': '火花塞（4 只）',
+    'CAT-1400': '三元催化器',
+  },
+};
 
 export const combustionCar: DeviceModel = {
   id: 'combustionCar',
@@ -156,4 +250,5 @@ export const combustionCar: DeviceModel = {
     { code: 'P0300', text: 'Random or multiple misfire', severity: 'major', hintsAt: ['ignitionCoilWear'] },
     { code: 'P0420', text: 'Catalyst efficiency below threshold', severity: 'minor', hintsAt: ['catalystAging'] },
   ],
+  words: { 'zh-CN': zhCn },
 };

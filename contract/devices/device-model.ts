@@ -52,6 +52,24 @@ export interface FaultCode {
   readonly hintsAt: readonly string[];
 }
 
+/** The names of a model in another language, by what they name. A test holds each language to every name of the model. */
+export interface ModelWords {
+  readonly name: string;
+  /** by id of the operating mode */
+  readonly modes: Readonly<Record<string, string>>;
+  /** by signal name */
+  readonly signals: Readonly<Record<string, string>>;
+  readonly components: Readonly<Record<string, string>>;
+  /** by code */
+  readonly failureModes: Readonly<
+    Record<string, { readonly name: string; readonly cause: string; readonly effect: string }>
+  >;
+  /** by code */
+  readonly faultCodes: Readonly<Record<string, string>>;
+  /** by part number */
+  readonly parts: Readonly<Record<string, string>>;
+}
+
 export interface DeviceModel {
   readonly id: string;
   readonly name: string;
@@ -67,4 +85,6 @@ export interface DeviceModel {
   readonly signals: readonly SignalSpec[];
   readonly failureModes: readonly FailureMode[];
   readonly faultCodes: readonly FaultCode[];
+  /** The same in other languages; what stands above is English. */
+  readonly words?: { readonly 'zh-CN': ModelWords };
 }

@@ -5,7 +5,7 @@
  * vehicles warn at 500 Ω/V. Codes with P and C are those of SAE J2012, the last is a vendor's.
  */
 import { DAY_MS, MINUTE_MS } from '../kernel/time.ts';
-import type { DeviceModel, SignalSpec } from './device-model.ts';
+import type { DeviceModel, ModelWords, SignalSpec } from './device-model.ts';
 
 const number = (
   role: SignalSpec['role'],
@@ -16,6 +16,92 @@ const number = (
   low: number,
   high: number,
 ): SignalSpec => ({ name, label, unit, kind: 'number', range: [low, high], component, role });
+
+const zhCn: ModelWords = {
+  name: '电动配送货车',
+  modes: {
+    parked: '停放',
+    driving: '行驶',
+    charging: '充电',
+  },
+  signals: {
+    mode: '运行模式',
+    odometerKm: '里程',
+    outdoorTempC: '室外温度',
+    speedKmH: '车速',
+    payloadKg: '载重',
+    packCurrentA: '电池电流（放电为正）',
+    socPercent: '荷电状态',
+    packVoltageV: '电池电压',
+    cellSpreadMv: '单体电压极差',
+    packTempC: '电池温度',
+    stateOfHealthPercent: '健康度',
+    insulationKOhm: '绝缘电阻',
+    coolantFlowLPerMin: '冷却液流量',
+    inverterTempC: '逆变器温度',
+    motorTempC: '电机温度',
+    chargePowerKW: '充电功率',
+    auxVoltageV: '12 V 系统电压',
+    tyrePressureKPa: '最低胎压（折算到 20 °C）',
+  },
+  components: {
+    vehicle: '整车',
+    tractionBattery: '动力电池',
+    highVoltage: '高压系统',
+    coolantPump: '冷却水泵',
+    onboardCharger: '车载充电机',
+    auxBattery: '12 V 蓄电池',
+    tyres: '轮胎',
+  },
+  failureModes: {
+    cellWeakness: {
+      name: '电池单体衰弱',
+      cause: '某组单体内阻升高、容量下降',
+      effect: '续航和功率受限，随后接触器断开',
+    },
+    coolantPumpWear: {
+      name: '冷却水泵磨损',
+      cause: '电动冷却水泵轴承或叶轮磨损',
+      effect: '逆变器和电机过热，车辆限速后停驶',
+    },
+    insulationLoss: {
+      name: '绝缘下降',
+      cause: '高压系统受潮或线缆磨破',
+      effect: '出于安全，车辆无法启动',
+    },
+    chargerDerating: {
+      name: '车载充电机故障',
+      cause: '车载充电机的电容和功率级老化',
+      effect: '充电时间过长，赶不上下一趟，随后无法充电',
+    },
+    auxBatteryAging: {
+      name: '12 V 蓄电池老化',
+      cause: '12 V 蓄电池硫化，存不住电',
+      effect: '早晨车辆无法唤醒',
+    },
+    tyreSlowLeak: {
+      name: '轮胎慢漏气',
+      cause: '扎钉、气门嘴或轮辋密封处漏气',
+      effect: '途中轮胎没气',
+    },
+  },
+  faultCodes: {
+    P0A80: '更换混动/电动车电池组',
+    P0AA6: '混动/电动车电池系统绝缘故障',
+    P0A93: '逆变器冷却系统性能不良',
+    P0562: '系统电压过低',
+    C0750: '胎压过低',
+    'OBC-DERATE': '车载充电机降额',
+  },
+  parts: {
+    'MOD-8S12': '电池模组',
+    'PMP-4012': '12 V 冷却水泵',
+    'HVC-0510': '高压线缆套件',
+    'OBC-1100': '11 kW 车载充电机',
+    'BAT-0070': '12 V 70 Ah 蓄电池',
+    'TYR-2357': '轮胎 235/65 R16C',
+  },
+};
 
 export const electricVan: DeviceModel = {
   id: 'electricVan',
@@ -138,4 +224,5 @@ export const electricVan: DeviceModel = {
     { code: 'C0750', text: 'Tyre pressure low', severity: 'minor', hintsAt: ['tyreSlowLeak'] },
     { code: 'OBC-DERATE', text: 'On-board charger derated', severity: 'major', hintsAt: ['chargerDerating'] },
   ],
+  words: { 'zh-CN': zhCn },
 };

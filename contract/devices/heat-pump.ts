@@ -4,7 +4,7 @@
  * discharge 55–90 °C, 0.3–1.6 kW electric, outdoor fan 800–900 1/min. The fault codes are examples of vendors' codes.
  */
 import { DAY_MS, MINUTE_MS } from '../kernel/time.ts';
-import type { DeviceModel, SignalSpec } from './device-model.ts';
+import type { DeviceModel, ModelWords, SignalSpec } from './device-model.ts';
 
 const number = (
   role: SignalSpec['role'],
@@ -15,6 +15,86 @@ const number = (
   low: number,
   high: number,
 ): SignalSpec => ({ name, label, unit, kind: 'number', range: [low, high], component, role });
+
+const zhCn: ModelWords = {
+  name: '热泵空调',
+  modes: {
+    idle: '压缩机停机',
+    heating: '制热',
+    cooling: '制冷',
+    defrost: '室外机化霜',
+  },
+  signals: {
+    mode: '运行模式',
+    energyKWh: '累计用电量',
+    outdoorTempC: '室外温度',
+    roomTempC: '室内温度',
+    setTempC: '设定温度',
+    compressorSpeedHz: '压缩机频率',
+    supplyVoltageV: '电源电压',
+    superheatK: '吸气过热度',
+    subcoolingK: '液体过冷度',
+    expansionValvePercent: '膨胀阀开度',
+    dischargeTempC: '排气温度',
+    outdoorCoilApproachK: '室外盘管与空气温差',
+    indoorCoilTempC: '室内盘管温度',
+    filterPressurePa: '空气滤网压降',
+    outdoorFanRpm: '室外风机转速',
+    electricPowerW: '电功率',
+    compressorVibrationMmPerS: '压缩机振动',
+  },
+  components: {
+    controller: '控制器',
+    compressor: '压缩机',
+    supply: '电源',
+    refrigerantCircuit: '制冷回路',
+    outdoorCoil: '室外盘管',
+    indoorUnit: '室内机',
+    outdoorFan: '室外风机',
+  },
+  failureModes: {
+    refrigerantLoss: {
+      name: '制冷剂不足',
+      cause: '喇叭口接头或盘管泄漏：制冷剂过少，膨胀阀大开，吸气过热',
+      effect: '制热制冷能力下降，压缩机过热并保护停机',
+    },
+    outdoorCoilFouling: {
+      name: '室外盘管脏堵',
+      cause: '室外盘管翅片间有落叶、花粉和灰尘',
+      effect: '取热减少，化霜增多，最终压力保护',
+    },
+    airFilterClog: {
+      name: '空气滤网堵塞',
+      cause: '室内机滤网积尘',
+      effect: '室内风量和热量不足，室内盘管过热或结冰',
+    },
+    scrollCompressorWear: {
+      name: '压缩机磨损',
+      cause: '轴承和涡旋盘磨损：摩擦、间隙和内漏增大',
+      effect: '耗电增加而制热减少，随后压缩机卡死',
+    },
+    outdoorFanWear: {
+      name: '室外风机磨损',
+      cause: '室外风机电机轴承缺油或电容衰减',
+      effect: '室外盘管缺风，机组保护停机',
+    },
+  },
+  faultCodes: {
+    U0: '制冷剂过少',
+    F3: '排气温度过高',
+    E7: '室外风机转动异常',
+    L5: '变频器过流',
+    A5: '室内盘管过热或过冷',
+  },
+  parts: {
+    'FLR-0625': '喇叭口接头套件',
+    'R32-900': 'R32 制冷剂 0.9 千克',
+    'CLN-0300': '盘管清洗套件',
+    'FIL-3520': '空气滤网',
+    'CMP-3500': '变频压缩机',
+    'FAN-0850': '室外风机电机',
+  },
+};
 
 export const heatPump: DeviceModel = {
   id: 'heatPump',
@@ -139,4 +219,5 @@ export const heatPump: DeviceModel = {
     { code: 'L5', text: 'Overcurrent of the inverter', severity: 'critical', hintsAt: ['scrollCompressorWear'] },
     { code: 'A5', text: 'Indoor coil too hot or too cold', severity: 'minor', hintsAt: ['airFilterClog'] },
   ],
+  words: { 'zh-CN': zhCn },
 };

@@ -1,6 +1,72 @@
 /** Household refrigerator-freezer with one variable-load compressor, fan-forced evaporator and electric defrost. */
 import { DAY_MS, MINUTE_MS } from '../kernel/time.ts';
-import type { DeviceModel } from './device-model.ts';
+import type { DeviceModel, ModelWords } from './device-model.ts';
+
+const zhCn: ModelWords = {
+  name: '冰箱',
+  modes: {
+    cooling: '压缩机运行',
+    idle: '压缩机停机',
+    defrost: '化霜加热',
+  },
+  signals: {
+    mode: '运行模式',
+    freshFoodTempC: '冷藏室温度',
+    freezerTempC: '冷冻室温度',
+    evaporatorTempC: '蒸发器温度',
+    compressorCurrentA: '压缩机电流',
+    compressorDutyRatio: '压缩机近一小时开机率',
+    compressorVibrationMmPerS: '压缩机振动',
+    evaporatorFanRpm: '蒸发器风机转速',
+    supplyVoltageV: '电源电压',
+    ambientTempC: '室温',
+    doorOpen: '箱门开启',
+  },
+  components: {
+    controller: '控制器',
+    cabinet: '箱体',
+    refrigerantCircuit: '制冷回路',
+    compressor: '压缩机',
+    evaporatorFan: '蒸发器风机',
+    supply: '电源',
+    door: '箱门',
+  },
+  failureModes: {
+    compressorBearingWear: {
+      name: '压缩机轴承磨损',
+      cause: '压缩机轴承磨损：摩擦和间隙不断增大，直至电机堵转',
+      effect: '压缩机堵转，箱内温度在数小时内升高',
+    },
+    refrigerantLeak: {
+      name: '制冷剂泄漏',
+      cause: '接头处缓慢泄漏：制冷剂减少，压缩机运行时间变长，同样热负荷下电流变小',
+      effect: '制冷能力丧失，食物变质',
+    },
+    evaporatorFanWear: {
+      name: '蒸发器风机磨损',
+      cause: '风机轴承缺油或结冰：转速下降直至停转',
+      effect: '冷风无法送到冷藏室',
+    },
+    doorGasketLeak: {
+      name: '门封条漏气',
+      cause: '门封条老化变硬或破损：湿热空气进入箱内',
+      effect: '耗电增加，蒸发器结霜',
+    },
+  },
+  faultCodes: {
+    E01: '冷藏室温度过高',
+    E05: '压缩机未启动',
+    E09: '蒸发器风机卡住',
+  },
+  parts: {
+    'CMP-4420': '压缩机总成',
+    'DRY-0110': '干燥过滤器',
+    'SEAL-0071': '接头套件',
+    'R600A-65': 'R600a 制冷剂 65 克',
+    'FAN-2214': '蒸发器风机电机',
+    'GSK-1180': '门封条',
+  },
+};
 
 export const refrigerator: DeviceModel = {
   id: 'refrigerator',
@@ -177,4 +243,5 @@ export const refrigerator: DeviceModel = {
     { code: 'E05', text: 'Compressor did not start', severity: 'critical', hintsAt: ['compressorBearingWear'] },
     { code: 'E09', text: 'Evaporator fan blocked', severity: 'major', hintsAt: ['evaporatorFanWear'] },
   ],
+  words: { 'zh-CN': zhCn },
 };

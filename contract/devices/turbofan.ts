@@ -4,7 +4,7 @@
  * temperatures, pressures and speeds stay in the units of the recordings.
  */
 import { HOUR_MS } from '../kernel/time.ts';
-import type { DeviceModel, SignalSpec } from './device-model.ts';
+import type { DeviceModel, ModelWords, SignalSpec } from './device-model.ts';
 
 const condition = (name: string, label: string, unit: string, component: string): SignalSpec => ({
   name,
@@ -22,6 +22,70 @@ const context = (name: string, label: string, unit: string): SignalSpec => ({
   component: 'flight',
   role: 'context',
 });
+
+const zhCn: ModelWords = {
+  name: '涡扇发动机',
+  modes: {
+    flight: '巡航快照',
+  },
+  signals: {
+    cycle: '飞行循环数',
+    altitudeKft: '高度',
+    machNumber: '马赫数',
+    throttleAngle: '油门解析器角度',
+    fanInletTempR: '风扇进口温度（T2）',
+    lpcOutletTempR: '低压压气机出口温度（T24）',
+    hpcOutletTempR: '高压压气机出口温度（T30）',
+    lptOutletTempR: '低压涡轮出口温度（T50）',
+    fanInletPressurePsia: '风扇进口压力（P2）',
+    bypassDuctPressurePsia: '外涵道压力（P15）',
+    hpcOutletPressurePsia: '高压压气机出口压力（P30）',
+    fanSpeedRpm: '风扇物理转速（Nf）',
+    coreSpeedRpm: '核心机物理转速（Nc）',
+    enginePressureRatio: '发动机压比（P50/P2）',
+    hpcOutletStaticPressurePsia: '高压压气机出口静压（Ps30）',
+    fuelFlowRatio: '燃油流量与 Ps30 之比（phi）',
+    correctedFanSpeedRpm: '风扇换算转速（NRf）',
+    correctedCoreSpeedRpm: '核心机换算转速（NRc）',
+    bypassRatio: '涵道比（BPR）',
+    burnerFuelAirRatio: '燃烧室油气比（farB）',
+    bleedEnthalpy: '引气焓（htBleed）',
+    demandedFanSpeedRpm: '风扇需求转速（Nf_dmd）',
+    demandedCorrectedFanSpeedRpm: '风扇需求换算转速（PCNfR_dmd）',
+    hptCoolantBleed: '高压涡轮冷却引气（W31）',
+    lptCoolantBleed: '低压涡轮冷却引气（W32）',
+  },
+  components: {
+    flight: '飞行状态',
+    fan: '风扇',
+    lowPressureCompressor: '低压压气机',
+    highPressureCompressor: '高压压气机',
+    lowPressureTurbine: '低压涡轮',
+    combustor: '燃烧室',
+    highPressureTurbine: '高压涡轮',
+  },
+  failureModes: {
+    hpcDegradation: {
+      name: '高压压气机性能衰退',
+      cause: '高压压气机叶片侵蚀、叶尖间隙增大：效率和流量下降',
+      effect: '喘振裕度或排气温度裕度耗尽，发动机必须下发',
+    },
+    fanDegradation: {
+      name: '风扇性能衰退',
+      cause: '风扇叶片侵蚀或损伤：通流能力下降',
+      effect: '推力低于需求，发动机必须下发',
+    },
+  },
+  faultCodes: {
+    'EGT-MARGIN': '排气温度裕度过低',
+    'N1-DEV': '风扇转速偏离需求值',
+  },
+  parts: {
+    'HPC-BLD-03': '高压压气机 1–3 级叶片组',
+    'HPC-SHR-01': '高压压气机外环块',
+    'FAN-BLD-01': '风扇叶片组',
+  },
+};
 
 export const turbofan: DeviceModel = {
   id: 'turbofan',
@@ -111,6 +175,7 @@ export const turbofan: DeviceModel = {
     { code: 'EGT-MARGIN', text: 'Exhaust-gas temperature margin low', severity: 'major', hintsAt: ['hpcDegradation'] },
     { code: 'N1-DEV', text: 'Fan speed deviates from demand', severity: 'major', hintsAt: ['fanDegradation'] },
   ],
+  words: { 'zh-CN': zhCn },
 };
 
 /** Columns of a C-MAPSS text file after `unit` and `cycle`, as signal names in file order. */

@@ -4,7 +4,7 @@
  * a 500 W motor. The fault codes are examples of the kind such machines show.
  */
 import { DAY_MS, SECOND_MS } from '../kernel/time.ts';
-import type { DeviceModel, SignalSpec } from './device-model.ts';
+import type { DeviceModel, ModelWords, SignalSpec } from './device-model.ts';
 
 const number = (
   role: SignalSpec['role'],
@@ -15,6 +15,94 @@ const number = (
   low: number,
   high: number,
 ): SignalSpec => ({ name, label, unit, kind: 'number', range: [low, high], component, role });
+
+const zhCn: ModelWords = {
+  name: '洗衣机',
+  modes: {
+    idle: '关机或等待',
+    filling: '进水',
+    heating: '加热并翻转',
+    washing: '翻转洗涤',
+    draining: '排水',
+    spinning: '脱水',
+  },
+  signals: {
+    mode: '运行模式',
+    washCycles: '洗涤次数',
+    loadKg: '干衣重量',
+    drumSpeedRpm: '滚筒转速',
+    waterTempC: '筒内水温',
+    supplyVoltageV: '电源电压',
+    waterLevelMm: '水位',
+    fillRateLPerMin: '进水流量',
+    heaterPowerW: '加热功率',
+    heatingRateKPerMin: '水的升温速率',
+    motorCurrentA: '电机电流',
+    driveSlipPercent: '电机与滚筒间的打滑率',
+    vibrationMmPerS: '外筒振动',
+    drainRateLPerMin: '排水流量',
+    pumpCurrentA: '排水泵电流',
+  },
+  components: {
+    controller: '控制器',
+    drum: '滚筒',
+    tub: '外筒',
+    supply: '电源',
+    inletValve: '进水阀',
+    heater: '加热器',
+    drive: '传动',
+    drainPump: '排水泵',
+  },
+  failureModes: {
+    drumBearingWear: {
+      name: '滚筒轴承磨损',
+      cause: '水越过轴封，冲走滚筒轴承的润滑脂',
+      effect: '脱水噪声大，随后滚筒卡死，轴可能击穿外筒',
+    },
+    heaterScaling: {
+      name: '加热器结垢',
+      cause: '加热管外的水垢阻碍散热：温控保护越来越频繁地断电，直至烧毁',
+      effect: '程序持续数小时，或水始终不热',
+    },
+    drainPumpClog: {
+      name: '排水泵堵塞或磨损',
+      cause: '叶轮周围有线屑和小物件，或泵轴磨损',
+      effect: '筒内积水，程序在脱水前中止',
+    },
+    inletValveClog: {
+      name: '进水阀堵塞',
+      cause: '进水阀滤网内有泥沙和水垢',
+      effect: '进水时间过长，程序一开始就中止',
+    },
+    driveBeltWear: {
+      name: '传动皮带磨损',
+      cause: '皮带拉长、表面光滑，带载时打滑',
+      effect: '滚筒达不到转速，随后停转',
+    },
+    tubLeak: {
+      name: '外筒或门封漏水',
+      cause: '门封撕裂或水管开裂',
+      effect: '机器底部积水，防漏保护中止程序',
+    },
+  },
+  faultCodes: {
+    E10: '进水时间过长',
+    E20: '排水时间过长',
+    E40: '滚筒未达到转速',
+    E41: '滚筒转动困难',
+    E60: '水不热',
+    EF1: '机器底部有水',
+  },
+  parts: {
+    'BRG-6305': '滚筒轴承套件',
+    'SEA-2040': '轴封',
+    'HTR-2000': '2 kW 加热管（带传感器）',
+    'PMP-0300': '排水泵',
+    'VLV-0180': '进水阀（带滤网）',
+    'BLT-1195': '传动皮带',
+    'SEA-7710': '门封圈',
+  },
+};
 
 export const washingMachine: DeviceModel = {
   id: 'washingMachine',
@@ -139,4 +227,5 @@ export const washingMachine: DeviceModel = {
     { code: 'E60', text: 'Water does not get warm', severity: 'major', hintsAt: ['heaterScaling'] },
     { code: 'EF1', text: 'Water under the machine', severity: 'critical', hintsAt: ['tubLeak'] },
   ],
+  words: { 'zh-CN': zhCn },
 };
