@@ -69,6 +69,23 @@ export const plotKey = () =>
     h('span', { class: 'gap' }, 'no data'),
   );
 
+/**
+ * Why an alert is there, line by line, in the language that the server chose. What it set apart because it is written
+ * from right to left becomes an element of its own, which keeps it apart.
+ */
+export const explanationCard = ({ language, lines }) =>
+  h(
+    'section',
+    { class: 'card', lang: language },
+    h('h2', { lang: 'en' }, 'In words'),
+    lines.map(({ topic, text }) =>
+      h('p', { class: topic === 'summary' ? 'explanation summary' : 'explanation' }, setApart(text)),
+    ),
+  );
+
+const setApart = (text) =>
+  text.split(/\u2068([^\u2068\u2069]*)\u2069/).map((part, index) => (index % 2 === 1 ? h('bdi', {}, part) : part));
+
 /** What went wrong, and how to go on. */
 export function problemCard(error, retry) {
   return h(

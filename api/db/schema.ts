@@ -436,6 +436,7 @@ export const alerts = pgTable(
     primaryKey({ columns: [table.tenant, table.id] }),
     uniqueIndex('alerts_one_open').on(table.tenant, table.device, table.faultKey).where(sql`state = 'open'`),
     index('alerts_by_time').on(table.tenant, table.raisedAt.desc(), table.id.desc()),
+    index('alerts_by_fault').on(table.tenant, table.model, table.faultKey, table.raisedAt.desc(), table.id.desc()),
     ...policies(deviceOfOwnTickets('alerts', 'device', 'raised_at')),
   ],
 );

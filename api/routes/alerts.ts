@@ -1,16 +1,20 @@
 /** What analytics found: alert episodes and the newest predictions. */
 import { and, desc, eq, type SQL, sql } from 'drizzle-orm';
 import { z } from 'zod';
+import { speechQuery } from '../../contract/http/explanation.ts';
 import { type Alert, alert, devicePrediction, page, pageQuery } from '../../contract/http/resources.ts';
 import { AppError } from '../../contract/kernel/errors.ts';
 import { deviceId } from '../../contract/kernel/ids.ts';
 import type { Transaction } from '../db/database.ts';
 import { alerts, predictions, ticketAlerts } from '../db/schema.ts';
+import { explainListed, explainOne } from '../explain/explain-alerts.ts';
+import { speechOf } from '../explain/speech.ts';
 import { principalOf } from '../plugins/authentication.ts';
 import { type App, answers, decodeCursor, encodeCursor, pageOf, type RouteContext } from './context.ts';
 
 const alertQuery = pageQuery
   .extend({ device: deviceId.optional(), state: z.enum(['open', 'cleared']).optional() })
+  .extend(speechQuery.shape)
   .strict();
 const predictionQuery = pageQuery.extend({ device: deviceId.optional() }).strict();
 const byId = z.object({ id: z.string().min(1).max(128) });
@@ -19,7 +23,7 @@ export function registerAlerts(app: App, { database }: RouteContext): void {
   app.get(
     '/api/v1/alerts',
     { schema: { tags: ['alerts'], querystring: alertQuery, response: answers({ 200: page(alert) }) } },
-    async (request) => {
+    async (request, reply) => {
       const principal = principalOf(request);
       const { limit, cursor, device, state } = request.query;
       const conditions: SQL[] = [eq(alerts.tenant, principal.tenant)];
@@ -29,7 +33,7 @@ export function registerAlerts(app: App, { database }: RouteContext): void {
       if (after) conditions.push(sql`(${alerts.raisedAt}, ${alerts.id}) < (${after[0]}, ${after[1]})`);
       const rows = await database.withTenant(principal, (tx) => selectAlerts(tx, and(...conditions), limit + 1));
       return pageOf(
-        rows,
+        explainListed(rows, speechOf(request, reply, request.query)),
         limit,
         (row) => row,
         (row) => encodeCursor(row.raisedAt, row.id),
@@ -39,13 +43,18 @@ export function registerAlerts(app: App, { database }: RouteContext): void {
 
   app.get(
     '/api/v1/alerts/:id',
-    { schema: { tags: ['alerts'], params: byId, response: answers({ 200: alert }) } },
-    async (request) => {
+    {
+      schema: { tags: ['alerts'], params: byId, querystring: speechQuery.strict(), response: answers({ 200: alert }) },
+    },
+    async (request, reply) => {
       const principal = principalOf(request);
       const condition = and(eq(alerts.tenant, principal.tenant), eq(alerts.id, request.params.id));
-      const [found] = await database.withTenant(principal, (tx) => selectAlerts(tx, condition, 1));
-      if (!found) throw new AppError('NOT_FOUND', `alert ${request.params.id}`);
-      return found;
+      const speech = speechOf(request, reply, request.query);
+      return database.withTenant(principal, async (tx) => {
+        const [found] = await selectAlerts(tx, condition, 1);
+        if (!found) throw new AppError('NOT_FOUND', `alert ${request.params.id}`);
+        return { ...found, explanation: await explainOne(tx, principal.tenant, found, speech) };
+      });
     },
   );
 

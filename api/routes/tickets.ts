@@ -1,6 +1,7 @@
 /** Tickets: the centre's queue, one ticket with its evidence and history, and what may happen to it. */
 import { and, asc, eq, inArray, type SQL, sql } from 'drizzle-orm';
 import { z } from 'zod';
+import { speechQuery } from '../../contract/http/explanation.ts';
 import {
   evidenceSnapshot,
   page,
@@ -19,7 +20,10 @@ import type { Principal } from '../accounts/principal.ts';
 import { requireAct } from '../accounts/principal.ts';
 import { sqlState, type Transaction } from '../db/database.ts';
 import { ticketAlerts, ticketEvents, ticketEvidence, tickets } from '../db/schema.ts';
+import type { Speech } from '../desk/explain/render.ts';
 import { decideTransition, isTerminal, TRANSITIONS } from '../desk/transitions.ts';
+import { explainTicket } from '../explain/explain-alerts.ts';
+import { speechOf } from '../explain/speech.ts';
 import { principalOf } from '../plugins/authentication.ts';
 import { resetTimers } from '../service-levels/timers.ts';
 import { newestOutcome } from '../tickets/outcomes.ts';
@@ -58,8 +62,8 @@ const UNIQUE_VIOLATION = '23505';
 export function registerTickets(app: App, context: RouteContext): void {
   const { database } = context;
 
-  async function readOne(principal: Principal, key: string): Promise<z.infer<typeof ticketAnswer>> {
-    const found = await database.withTenant(principal, (tx) => selectTicket(tx, principal.tenant, key));
+  async function readOne(principal: Principal, key: string, speech: Speech): Promise<z.infer<typeof ticketAnswer>> {
+    const found = await database.withTenant(principal, (tx) => selectTicket(tx, principal.tenant, key, speech));
     if (!found) throw new AppError('NOT_FOUND', `ticket ${key}`);
     return { ...found, next: [...TRANSITIONS[found.state]] };
   }
@@ -88,9 +92,17 @@ export function registerTickets(app: App, context: RouteContext): void {
 
   app.get(
     '/api/v1/tickets/:key',
-    { schema: { tags: ['tickets'], params: byTicketKey, response: answers({ 200: ticketAnswer }) } },
+    {
+      schema: {
+        tags: ['tickets'],
+        params: byTicketKey,
+        querystring: speechQuery.strict(),
+        response: answers({ 200: ticketAnswer }),
+      },
+    },
     async (request, reply) => {
-      const found = await readOne(principalOf(request), request.params.key);
+      const speech = speechOf(request, reply, request.query);
+      const found = await readOne(principalOf(request), request.params.key, speech);
       return reply.header('etag', etagOf(found.version)).send(found);
     },
   );
@@ -111,7 +123,7 @@ export function registerTickets(app: App, context: RouteContext): void {
       requireAct(principal, 'workOnTickets');
       const { key } = request.params;
       await transit(principal, key, parseEtag(request.headers['if-match']), request.body);
-      const changed = await readOne(principal, key);
+      const changed = await readOne(principal, key, speechOf(request, reply, {}));
       context.hub.ticketChanged(principal.tenant, ticketSummary.parse(changed));
       return reply.header('etag', etagOf(changed.version)).send(changed);
     },
@@ -182,7 +194,7 @@ function refuseUnlessAllowed(from: TicketState, to: TicketState, principal: Prin
   }
 }
 
-async function selectTicket(tx: Transaction, tenant: string, key: string): Promise<Ticket | undefined> {
+async function selectTicket(tx: Transaction, tenant: string, key: string, speech: Speech): Promise<Ticket | undefined> {
   const [summary] = await selectSummaries(tx, isTicket(tenant, key), 1);
   if (!summary) return undefined;
   const attached = await tx
@@ -200,11 +212,14 @@ async function selectTicket(tx: Transaction, tenant: string, key: string): Promi
     .where(and(eq(ticketEvents.tenant, tenant), eq(ticketEvents.ticketKey, key)))
     .orderBy(asc(ticketEvents.seq));
   const outcome = await newestOutcome(tx, tenant, key);
+  const evidence = pinned && evidenceSnapshot.parse({ ...JSON.parse(pinned.canonical), sha256: pinned.sha256 });
+  const explanation = evidence && (await explainTicket(tx, tenant, openerOf(events), evidence.evidence, speech));
   return {
     ...summary,
     ...(outcome ? { outcome } : {}),
     alerts: attached.map((row) => row.id),
-    ...(pinned ? { evidence: evidenceSnapshot.parse({ ...JSON.parse(pinned.canonical), sha256: pinned.sha256 }) } : {}),
+    ...(evidence ? { evidence } : {}),
+    ...(explanation ? { explanation } : {}),
     history: events.map((event) => ({
       at: event.at,
       actor: event.actor,
@@ -215,4 +230,10 @@ async function selectTicket(tx: Transaction, tenant: string, key: string): Promi
       ...(event.facts === null ? {} : { facts: event.facts }),
     })),
   };
+}
+
+/** Id of the alert that opened the ticket. */
+function openerOf(events: readonly (typeof ticketEvents.$inferSelect)[]): string | undefined {
+  const alert = events.find((event) => event.type === 'opened')?.facts?.alert;
+  return typeof alert === 'string' ? alert : undefined;
 }

@@ -2,7 +2,7 @@
 import { get, listen, loadModels, post, put } from '../api.js';
 import { fill, h } from '../dom.js';
 import { formatChance, formatNumber, formatTime, sentence, words, zone } from '../format.js';
-import { deviceLink, lifeCard, plotKey, problemCard, severityBadge, stateChip } from '../parts.js';
+import { deviceLink, explanationCard, lifeCard, plotKey, problemCard, severityBadge, stateChip } from '../parts.js';
 import { createPlot } from '../plot.js';
 import { outcomeCard } from './outcome.js';
 
@@ -26,6 +26,9 @@ const OPEN_REASONS = {
   confirmed: 'the anomaly is confirmed',
 };
 
+// Some browsers do not know where they are; the server then writes times in UTC.
+const zoneQuery = zone === 'Etc/Unknown' ? '' : `?timeZone=${encodeURIComponent(zone)}`;
+
 export function ticketView(key, { announce, setLive, role }) {
   const body = h('div');
   let plots = [];
@@ -36,7 +39,8 @@ export function ticketView(key, { announce, setLive, role }) {
 
   async function load(message) {
     try {
-      const [ticket, models] = await Promise.all([get(`/api/v1/tickets/${encodeURIComponent(key)}`), loadModels()]);
+      const path = `/api/v1/tickets/${encodeURIComponent(key)}${zoneQuery}`;
+      const [ticket, models] = await Promise.all([get(path), loadModels()]);
       if (stopped || (ticket.version === shownVersion && !message)) return;
       shownVersion = ticket.version;
       render(ticket, models.get(ticket.model), message);
@@ -73,6 +77,7 @@ export function ticketView(key, { announce, setLive, role }) {
       outcomeCard(ticket, model, { mayReport: role !== 'viewer', report }),
       h('div', { class: 'columns' }, lifeCard(evidence?.prediction, ticket.remainingLife), factsCard(ticket, model)),
       evidence && whyCard(evidence, model),
+      ticket.explanation && explanationCard(ticket.explanation),
       evidenceHost,
       h(
         'section',

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { deviceId, integrationId, signalName, tenantId } from '../kernel/ids.ts';
 import { evidence, prediction, severity } from '../ports/findings.ts';
+import { explanation } from './explanation.ts';
 import { ticketOutcome } from './outcomes.ts';
 import { escalationView } from './service-levels.ts';
 
@@ -298,6 +299,8 @@ export const alert = z.object({
   updatedAt: z.number(),
   clearedAt: z.number().optional(),
   evidence,
+  /** Compared with earlier episodes only where one alert is read. */
+  explanation: explanation.optional(),
   ticketKey: z.string().optional(),
 });
 export type Alert = z.infer<typeof alert>;
@@ -389,6 +392,8 @@ export const ticket = ticketSummary.extend({
   evidence: evidenceSnapshot.optional(),
   /** What was found; it takes one to close a ticket. */
   outcome: ticketOutcome.optional(),
+  /** Of the alert that opened it, from the pinned evidence; the comparison with the past is as of now. */
+  explanation: explanation.optional(),
   history: z.array(ticketEvent),
 });
 export type Ticket = z.infer<typeof ticket>;

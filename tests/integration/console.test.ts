@@ -120,6 +120,8 @@ describe.skipIf(!chromiumPath)('the console', () => {
       'Remaining life',
       'With 90 % certainty between 5 and 13 d.',
       'CMP-4420',
+      'Compressor bearing wear (compressor): the signs are strong',
+      'It clears when Compressor vibration is back below',
       'Detector cusum 1.2.0',
       'SHA-256',
     ]) {

@@ -1,0 +1,1 @@
+CREATE INDEX "alerts_by_fault" ON "alerts" USING btree ("tenant_id","model","fault_key","raised_at" DESC NULLS LAST,"id" DESC NULLS LAST);
