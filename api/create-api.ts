@@ -44,6 +44,7 @@ import { PROBLEM_TYPE, problemOf, registerProblems, sendProblem } from './plugin
 import { registerAlerts } from './routes/alerts.ts';
 import type { App, RouteContext } from './routes/context.ts';
 import { registerDevices } from './routes/devices.ts';
+import { registerIntake } from './routes/intake.ts';
 import { registerIntegrations } from './routes/integrations.ts';
 import { registerModels } from './routes/models.ts';
 import { registerOperations } from './routes/operations.ts';
@@ -369,6 +370,7 @@ function registerRoutes(app: App, context: RouteContext): void {
   registerTelemetry(app, context);
   registerAlerts(app, context);
   registerTickets(app, context);
+  registerIntake(app, context);
   registerServiceLevels(app, context);
   registerOutcomes(app, context);
   registerQuarantine(app, context);

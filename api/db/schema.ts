@@ -21,6 +21,7 @@ import {
   uniqueIndex,
   uuid,
 } from 'drizzle-orm/pg-core';
+import type { ContactDetails } from '../../contract/http/intake.ts';
 import type { OutcomeReport } from '../../contract/http/outcomes.ts';
 import type {
   CustodyEvent,
@@ -32,6 +33,7 @@ import type {
   TicketSummary,
   TokenScope,
 } from '../../contract/http/resources.ts';
+import type { FaultClass } from '../../contract/http/service-terms.ts';
 import type { Evidence, Prediction, RemainingLife, Severity, VersionName } from '../../contract/ports/findings.ts';
 import type { Order } from '../../contract/ports/orders.ts';
 import type {
@@ -496,7 +498,8 @@ export const tickets = pgTable(
     state: text('state').$type<TicketState>().notNull(),
     severity: text('severity').$type<Severity>().notNull(),
     title: text('title').notNull(),
-    device: text('device').notNull(),
+    /** Absent: a machine that is not registered. */
+    device: text('device'),
     model: text('model').notNull(),
     component: text('component').notNull(),
     faultKey: text('fault_key').notNull(),
@@ -513,6 +516,12 @@ export const tickets = pgTable(
     tier: text('tier').$type<TicketFacts['tier']>().notNull().default('standard'),
     /** Promises under which it was opened; 0 = those that the program ships. */
     servicePolicy: integer('service_policy').notNull().default(0),
+    faultClass: text('fault_class').$type<FaultClass>().notNull().default('common'),
+    repeatOf: text('repeat_of'),
+    /** What people said; absent on tickets that a prediction opened. */
+    symptom: text('symptom'),
+    serial: text('serial'),
+    purchasedOn: text('purchased_on'),
   },
   (table) => [
     primaryKey({ columns: [table.tenant, table.key] }),
@@ -521,6 +530,38 @@ export const tickets = pgTable(
       .where(sql`state NOT IN ('closed', 'cancelled')`),
     index('tickets_by_time').on(table.tenant, table.createdAt.desc(), table.key.desc()),
     ...policies(OWN_CENTRE),
+  ],
+);
+
+/** Whom to call about a ticket. Personal: read by a request of its own, which is recorded, and erased by itself. */
+export const ticketContacts = pgTable(
+  'ticket_contacts',
+  {
+    tenant: tenant(),
+    ticketKey: text('ticket_key').notNull(),
+    details: jsonb('details').$type<ContactDetails>().notNull(),
+    updatedAt: time('updated_at').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.tenant, table.ticketKey] }), ...policies(ownTicket('ticket_contacts'))],
+);
+
+/** Requests that carried an idempotency key: the same request again gets the same answer for a day. */
+export const idempotentRequests = pgTable(
+  'idempotent_requests',
+  {
+    tenant: tenant(),
+    /** User id. */
+    actor: text('actor').notNull(),
+    key: text('key').notNull(),
+    /** Of what was asked for: another request under the same key is refused. */
+    fingerprint: text('fingerprint').notNull(),
+    ticketKey: text('ticket_key').notNull(),
+    at: time('at').notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.tenant, table.actor, table.key] }),
+    index('idempotent_requests_by_time').on(table.at),
+    ...policies(),
   ],
 );
 

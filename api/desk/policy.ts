@@ -30,6 +30,8 @@ export const ticketPolicy = z.strictObject({
     .int()
     .min(0)
     .default(60 * 60_000),
+  /** The same component again within so long after a repair is a repeat: the repair did not last. */
+  repeatWithinDays: z.number().int().min(0).max(365).default(30),
 });
 export type TicketPolicy = z.infer<typeof ticketPolicy>;
 

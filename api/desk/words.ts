@@ -18,6 +18,24 @@ export function ticketTitle(model: string, component: string, faultKey: string):
   return mode ? `${mode.name}: act before it fails` : `Unusual behaviour of the ${componentWords(component)}`;
 }
 
+const TITLE_CHARS = 80;
+
+/**
+ * Title of a ticket that people report: the first line of what they say.
+ * @example reportTitle('It leaks.\nSince Monday.') // => 'It leaks.'
+ */
+export function reportTitle(symptom: string): string {
+  const line = symptom.trim().split(/[\r\n]/, 1)[0] ?? '';
+  // By code point: half of a character would be no text.
+  const letters = [...line];
+  return letters.length <= TITLE_CHARS
+    ? line
+    : `${letters
+        .slice(0, TITLE_CHARS - 1)
+        .join('')
+        .trimEnd()}…`;
+}
+
 /**
  * Short key of a ticket, typable on a phone.
  * @example ticketKey(2026, 1203) // => 'SC-26-001203'

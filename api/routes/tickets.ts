@@ -1,13 +1,11 @@
 /** Tickets: the centre's queue, one ticket with its evidence and history, and what may happen to it. */
-import { and, asc, eq, inArray, type SQL, sql } from 'drizzle-orm';
+import { and, eq, inArray, type SQL, sql } from 'drizzle-orm';
 import { z } from 'zod';
 import { speechQuery } from '../../contract/http/explanation.ts';
 import {
-  evidenceSnapshot,
   page,
   pageQuery,
   TICKET_STATES,
-  type Ticket,
   type TicketState,
   ticket,
   ticketState,
@@ -19,14 +17,14 @@ import { deviceId } from '../../contract/kernel/ids.ts';
 import type { Principal } from '../accounts/principal.ts';
 import { requireAct } from '../accounts/principal.ts';
 import { sqlState, type Transaction } from '../db/database.ts';
-import { ticketAlerts, ticketEvents, ticketEvidence, tickets } from '../db/schema.ts';
+import { tickets } from '../db/schema.ts';
 import type { Speech } from '../desk/explain/render.ts';
 import { decideTransition, isTerminal, TRANSITIONS } from '../desk/transitions.ts';
-import { explainTicket } from '../explain/explain-alerts.ts';
 import { speechOf } from '../explain/speech.ts';
 import { principalOf } from '../plugins/authentication.ts';
 import { resetTimers } from '../service-levels/timers.ts';
 import { newestOutcome } from '../tickets/outcomes.ts';
+import { selectTicket } from '../tickets/read-ticket.ts';
 import { appendTicketEvent } from '../tickets/ticket-events.ts';
 import { selectSummaries } from '../tickets/ticket-summary.ts';
 import {
@@ -192,48 +190,4 @@ function refuseUnlessAllowed(from: TicketState, to: TicketState, principal: Prin
     default:
       assertNever(decision);
   }
-}
-
-async function selectTicket(tx: Transaction, tenant: string, key: string, speech: Speech): Promise<Ticket | undefined> {
-  const [summary] = await selectSummaries(tx, isTicket(tenant, key), 1);
-  if (!summary) return undefined;
-  const attached = await tx
-    .select({ id: ticketAlerts.alertId })
-    .from(ticketAlerts)
-    .where(and(eq(ticketAlerts.tenant, tenant), eq(ticketAlerts.ticketKey, key)))
-    .orderBy(asc(ticketAlerts.attachedAt));
-  const [pinned] = await tx
-    .select({ canonical: ticketEvidence.canonical, sha256: ticketEvidence.sha256 })
-    .from(ticketEvidence)
-    .where(and(eq(ticketEvidence.tenant, tenant), eq(ticketEvidence.ticketKey, key)));
-  const events = await tx
-    .select()
-    .from(ticketEvents)
-    .where(and(eq(ticketEvents.tenant, tenant), eq(ticketEvents.ticketKey, key)))
-    .orderBy(asc(ticketEvents.seq));
-  const outcome = await newestOutcome(tx, tenant, key);
-  const evidence = pinned && evidenceSnapshot.parse({ ...JSON.parse(pinned.canonical), sha256: pinned.sha256 });
-  const explanation = evidence && (await explainTicket(tx, tenant, openerOf(events), evidence.evidence, speech));
-  return {
-    ...summary,
-    ...(outcome ? { outcome } : {}),
-    alerts: attached.map((row) => row.id),
-    ...(evidence ? { evidence } : {}),
-    ...(explanation ? { explanation } : {}),
-    history: events.map((event) => ({
-      at: event.at,
-      actor: event.actor,
-      type: event.type,
-      ...(event.from === null ? {} : { from: event.from }),
-      ...(event.to === null ? {} : { to: event.to }),
-      ...(event.reason === null ? {} : { reason: event.reason }),
-      ...(event.facts === null ? {} : { facts: event.facts }),
-    })),
-  };
-}
-
-/** Id of the alert that opened the ticket. */
-function openerOf(events: readonly (typeof ticketEvents.$inferSelect)[]): string | undefined {
-  const alert = events.find((event) => event.type === 'opened')?.facts?.alert;
-  return typeof alert === 'string' ? alert : undefined;
 }

@@ -244,7 +244,11 @@ async function readKnown(tx: Transaction, findings: readonly AlertFinding[]): Pr
     episodes: new Map(episodes.map((row) => [episodeKey(row), row])),
     openByFault: new Map(episodes.filter((row) => row.state === 'open').map((row) => [faultKeyOf(row), row.id])),
     attached: new Map(attached.map((row) => [key(row.tenant, row.alertId), row.ticketKey])),
-    openTickets: new Map(open.map((row) => [componentKey(row), { key: row.key, state: row.state }])),
+    openTickets: new Map(
+      open.flatMap(({ device, ...row }) =>
+        device === null ? [] : [[componentKey({ ...row, device }), { key: row.key, state: row.state }]],
+      ),
+    ),
     centres: new Map(homes.map((row) => [key(row.tenant, row.id), row.centre])),
     tenants: new Map(
       owners.map((row) => [row.tenant, { defaultCentre: row.defaultCentre, policy: parsePolicy(row.policy) }]),

@@ -8,10 +8,12 @@ import type { Transaction } from '../db/database.ts';
 import { centres, outbox, ticketAlerts, ticketEvidence, tickets } from '../db/schema.ts';
 import { canonicalJson } from '../desk/canonical-json.ts';
 import { evidenceRange } from '../desk/evidence.ts';
+import { classify, isKnownFault } from '../desk/intake.ts';
 import { policyVersion, type TicketPolicy } from '../desk/policy.ts';
 import { ticketKey, ticketTitle } from '../desk/words.ts';
 import { lastTransfers } from '../devices/custody.ts';
 import { currentPolicy } from '../service-levels/load.ts';
+import { findRepeated } from './repeats.ts';
 import { appendTicketEvent, SYSTEM_ACTOR } from './ticket-events.ts';
 import { summaryOf } from './ticket-summary.ts';
 
@@ -31,6 +33,15 @@ export async function openTicket(
   context: TicketContext,
 ): Promise<TicketSummary | undefined> {
   const key = await nextKey(tx, alert.tenant, context.now);
+  const { tenant, device, component, model, faultKey } = alert;
+  const { now, policy } = context;
+  const repeatOf = await findRepeated(tx, { tenant, device, component, now, withinDays: policy.repeatWithinDays });
+  const { faultClass } = classify({
+    kind: 'repair',
+    isKnownFault: isKnownFault(model, faultKey),
+    isReported: false,
+    isRepeated: repeatOf !== undefined,
+  });
   const [row] = await tx
     .insert(tickets)
     .values({
@@ -52,6 +63,8 @@ export async function openTicket(
       observedAt: alert.at,
       remainingLife: alert.evidence.prediction?.remainingLife ?? null,
       policyVersion: policyVersion(context.policy),
+      faultClass,
+      repeatOf: repeatOf ?? null,
       servicePolicy: (await currentPolicy(tx, alert.tenant)).version,
     })
     .onConflictDoNothing()
@@ -76,7 +89,8 @@ export async function openTicket(
   return summary;
 }
 
-async function nextKey(tx: Transaction, tenant: string, now: number): Promise<string> {
+/** The tenant's next number of the year; gaps stay where a transaction is undone. */
+export async function nextKey(tx: Transaction, tenant: string, now: number): Promise<string> {
   const year = new Date(now).getUTCFullYear();
   const counted = await tx.execute<{ last: number }>(sql`INSERT INTO ticket_counters (tenant_id, year, last)
     VALUES (${tenant}, ${year}, 1) ON CONFLICT (tenant_id, year) DO UPDATE SET last = ticket_counters.last + 1 RETURNING last`);

@@ -95,7 +95,7 @@ export async function selectLabels(
   );
   return rows.map(({ outcome, ticket, canonical }) => ({
     ticket: ticket.key,
-    device: ticket.device,
+    ...(ticket.device === null ? {} : { device: ticket.device }),
     model: ticket.model,
     component: ticket.component,
     source: ticket.source,

@@ -26,6 +26,8 @@ export interface NewTicketEvent {
     | 'webhook'
     | 'escalated'
     | 'outcome'
+    | 'intakeCompleted'
+    | 'contactRevealed'
     | ContactKind;
   readonly from?: TicketState;
   readonly to?: TicketState;

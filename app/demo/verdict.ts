@@ -48,7 +48,7 @@ export function judge(facts: RunFacts): Verdict {
   const healthy = facts.devices.filter((device) => !faulty.has(device));
   const stories = facts.truth.map((truth) => outcomeOf(truth, facts));
   const falseAlerts = facts.alerts.filter((alert) => healthy.includes(alert.device)).length;
-  const falseTickets = facts.tickets.filter((ticket) => healthy.includes(ticket.device)).length;
+  const falseTickets = facts.tickets.filter(({ device }) => device !== undefined && healthy.includes(device)).length;
   const healthyDeviceDays = (healthy.length * (facts.period.end - facts.period.start)) / DAY_MS;
   const allowedFalseAlerts = (healthyDeviceDays * FALSE_ALERTS_PER_1000_DEVICE_DAYS) / 1_000;
   return {

@@ -128,14 +128,10 @@ function row(ticket, fresh) {
     h(
       'td',
       {},
-      deviceLink(ticket.device),
+      ticket.device ? deviceLink(ticket.device) : h('span', { class: 'soft' }, 'not registered'),
       h('div', { class: 'soft small' }, `${ticket.model} · ${words(ticket.component)}`),
     ),
-    h(
-      'td',
-      { class: 'nowrap', 'data-label': 'Remaining life' },
-      ticket.remainingLife ? formatLife(ticket.remainingLife) : h('span', { class: 'soft' }, 'cannot estimate'),
-    ),
+    h('td', { class: 'nowrap', 'data-label': 'Remaining life' }, lifeOf(ticket)),
     h('td', {}, stateChip(ticket.state)),
     h(
       'td',
@@ -143,4 +139,9 @@ function row(ticket, fresh) {
       formatAge(Date.now() - ticket.createdAt),
     ),
   );
+}
+
+function lifeOf({ remainingLife, source }) {
+  if (remainingLife) return formatLife(remainingLife);
+  return h('span', { class: 'soft' }, source === 'preemptive' ? 'cannot estimate' : `reported, ${words(source)}`);
 }

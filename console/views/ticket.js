@@ -2,7 +2,16 @@
 import { get, listen, loadModels, post, put } from '../api.js';
 import { fill, h } from '../dom.js';
 import { formatChance, formatNumber, formatTime, sentence, words, zone } from '../format.js';
-import { deviceLink, explanationCard, lifeCard, plotKey, problemCard, severityBadge, stateChip } from '../parts.js';
+import {
+  deviceLink,
+  explanationCard,
+  lifeCard,
+  plotKey,
+  problemCard,
+  severityBadge,
+  stateChip,
+  ticketLink,
+} from '../parts.js';
 import { createPlot } from '../plot.js';
 import { outcomeCard } from './outcome.js';
 
@@ -20,6 +29,8 @@ const EVENT_WORDS = {
   customerWrote: 'Customer wrote',
   arrived: 'Arrived',
   followedUp: 'Followed up',
+  intakeCompleted: 'Report completed',
+  contactRevealed: 'Contact looked up',
 };
 const OPEN_REASONS = {
   horizon: 'the lower bound of remaining life came within the horizon',
@@ -75,7 +86,12 @@ export function ticketView(key, { announce, setLive, role }) {
       message && h('p', { class: 'notice', role: 'alert' }, message),
       role !== 'viewer' && nextStep(ticket),
       outcomeCard(ticket, model, { mayReport: role !== 'viewer', report }),
-      h('div', { class: 'columns' }, lifeCard(evidence?.prediction, ticket.remainingLife), factsCard(ticket, model)),
+      h(
+        'div',
+        { class: 'columns' },
+        ticket.intake ? intakeCard(ticket.intake) : lifeCard(evidence?.prediction, ticket.remainingLife),
+        factsCard(ticket, model),
+      ),
       evidence && whyCard(evidence, model),
       ticket.explanation && explanationCard(ticket.explanation),
       evidenceHost,
@@ -204,7 +220,9 @@ function factsCard(ticket, model) {
     { class: 'card' },
     h('h2', {}, 'What it is about'),
     facts([
-      ['Device', [deviceLink(ticket.device), ` · ${model?.name ?? ticket.model}`]],
+      ['Device', [ticket.device ? deviceLink(ticket.device) : 'not registered', ` · ${model?.name ?? ticket.model}`]],
+      ['Class', `${words(ticket.faultClass)}${ticket.repeatOf ? ', repeated' : ''}`],
+      ticket.repeatOf && ['Repeat of', ticketLink(ticket.repeatOf)],
       ['Component', sentence(words(ticket.component))],
       mode && ['Cause', mode.cause],
       mode && ['If ignored', mode.effect],
@@ -213,6 +231,24 @@ function factsCard(ticket, model) {
       ['Opened', formatTime(ticket.createdAt)],
       ['Alerts', String(ticket.alerts.length)],
     ]),
+  );
+}
+
+const ASK_WORDS = {
+  modelOrSerial: 'the model, or the serial number',
+  purchasedOn: 'the date of purchase',
+  contact: 'whom to call',
+};
+
+function intakeCard({ symptom, serial, purchasedOn, asks }) {
+  return h(
+    'section',
+    { class: 'card' },
+    h('h2', {}, 'What the customer says'),
+    h('p', {}, symptom),
+    facts([serial && ['Serial number', serial], purchasedOn && ['Purchased', purchasedOn]]),
+    asks.length > 0 &&
+      h('p', {}, h('strong', {}, 'Still to ask: '), asks.map((ask) => ASK_WORDS[ask] ?? ask).join(', ')),
   );
 }
 

@@ -43,7 +43,7 @@ export type TicketOutcome = z.infer<typeof ticketOutcome>;
 /** One judged alarm, for whoever evaluates or trains: what was foreseen by what, and what was found. */
 export const label = z.object({
   ticket: z.string(),
-  device: deviceId,
+  device: deviceId.optional(),
   model: z.string(),
   component: z.string(),
   source: z.string(),

@@ -3,8 +3,10 @@ import { z } from 'zod';
 import { deviceId, integrationId, signalName, tenantId } from '../kernel/ids.ts';
 import { evidence, prediction, severity } from '../ports/findings.ts';
 import { explanation } from './explanation.ts';
+import { ticketIntake } from './intake.ts';
 import { ticketOutcome } from './outcomes.ts';
 import { escalationView } from './service-levels.ts';
+import { FAULT_CLASSES, SERVICE_KINDS, SERVICE_MODES } from './service-terms.ts';
 
 /** RFC 9457 problem. `errors` names each broken field. */
 export const problem = z.object({
@@ -368,18 +370,24 @@ export const ticketSummary = z.object({
     'walk-in',
     'partner',
   ]),
-  kind: z.enum(['install', 'repair', 'maintain', 'consult', 'return_exchange', 'software_update']),
+  kind: z.enum(SERVICE_KINDS),
+  mode: z.enum(SERVICE_MODES),
+  /** Decides the route. */
+  faultClass: z.enum(FAULT_CLASSES),
+  /** Key of the ticket that was finished a short while ago for the same fault. */
+  repeatOf: z.string().optional(),
   state: ticketState,
   severity,
   title: z.string(),
-  device: deviceId,
+  /** Absent: reported by people, for a machine that is not registered. */
+  device: deviceId.optional(),
   model: z.string(),
   component: z.string(),
   faultKey: z.string(),
   centre: z.string(),
   createdAt: z.number(),
   updatedAt: z.number(),
-  /** Device time of the sample that raised the alert. */
+  /** Device time of the sample that raised the alert, or when it was reported. */
   observedAt: z.number(),
   remainingLife: prediction.shape.remainingLife,
   version: z.number().int(),
@@ -390,6 +398,8 @@ export const ticket = ticketSummary.extend({
   /** Episodes attached to it, oldest first. */
   alerts: z.array(z.string()),
   evidence: evidenceSnapshot.optional(),
+  /** Of tickets that people reported. */
+  intake: ticketIntake.optional(),
   /** What was found; it takes one to close a ticket. */
   outcome: ticketOutcome.optional(),
   /** Of the alert that opened it, from the pinned evidence; the comparison with the past is as of now. */

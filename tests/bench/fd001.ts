@@ -95,7 +95,7 @@ async function reportTickets(): Promise<void> {
   const leads = outcomes.flatMap((outcome) => outcome.leadCycles ?? []).sort((a, b) => a - b);
   const good = outcomes.filter((outcome) => outcome.tickets === 1 && (outcome.leadCycles ?? 0) >= 10);
   const early = leads.filter((lead) => lead > 125);
-  const short = tickets.filter((ticket) => ticket.device.startsWith('short-'));
+  const short = tickets.filter((ticket) => ticket.device?.startsWith('short-'));
   const quantile = (share: number) => leads[Math.min(leads.length - 1, Math.floor(share * leads.length))];
   say(
     `engines 51–100: ${good.length} of ${judged.length} with exactly one ticket ≥ 10 cycles before failure (want ≥ 45)`,

@@ -96,7 +96,7 @@ describe.each(['embedded', 'influx'] as const)('a recording replayed into the %s
 
   it.runIf(available)('has no ticket for engines stopped at 30 % of their life', async () => {
     const tickets = await allTickets(server);
-    expect(tickets.filter((ticket) => ticket.device.startsWith('short-'))).toEqual([]);
+    expect(tickets.filter((ticket) => ticket.device?.startsWith('short-'))).toEqual([]);
   });
 });
 

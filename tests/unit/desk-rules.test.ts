@@ -4,11 +4,12 @@ import { describe, expect, it } from 'vitest';
 import { canonicalJson } from '../../api/desk/canonical-json.ts';
 import { type DecisionAlert, decideTicket } from '../../api/desk/decide-ticket.ts';
 import { evidenceRange, evidenceSignals } from '../../api/desk/evidence.ts';
+import { asksOf, classify } from '../../api/desk/intake.ts';
 import { type Episode, mergeAlert, supersede } from '../../api/desk/merge-alert.ts';
 import { decideOutcome, type OutcomeSubject } from '../../api/desk/outcome.ts';
 import { parsePolicy, policyVersion } from '../../api/desk/policy.ts';
 import { decideTransition, isTerminal, TRANSITIONS } from '../../api/desk/transitions.ts';
-import { componentWords, ticketKey, ticketTitle } from '../../api/desk/words.ts';
+import { componentWords, reportTitle, ticketKey, ticketTitle } from '../../api/desk/words.ts';
 import { outcomeReport } from '../../contract/http/outcomes.ts';
 import { ROLES, TICKET_STATES, type TicketState } from '../../contract/http/resources.ts';
 import { type AlertFinding, SEVERITIES } from '../../contract/ports/findings.ts';
@@ -170,6 +171,35 @@ describe('transitions', () => {
     });
     const forbidden = ROLES.filter((role) => decideTransition('new', 'triaged', role, true).kind === 'forbidden');
     expect(forbidden).toEqual(['viewer']);
+  });
+});
+
+describe('reports', () => {
+  it('ask for what is missing, and guess nothing', () => {
+    const nothing = { model: 'unknown', serial: null, device: null, purchasedOn: null, hasContact: false };
+    expect(asksOf(nothing)).toEqual(['modelOrSerial', 'purchasedOn', 'contact']);
+    for (const known of [{ serial: 'X1' }, { device: 'fridge-1' }, { model: 'refrigerator' }]) {
+      expect(asksOf({ ...nothing, ...known })).toEqual(['purchasedOn', 'contact']);
+    }
+    expect(asksOf({ ...nothing, serial: 'X1', purchasedOn: '2026-01-01', hasContact: true })).toEqual([]);
+  });
+
+  it('are of a class that decides the route, and a repeat is one class harder', () => {
+    const facts = { kind: 'repair' as const, isKnownFault: false, isReported: true, isRepeated: false };
+    const classOf = (more: object) => classify({ ...facts, ...more }).faultClass;
+    expect(classOf({})).toBe('general');
+    expect(classOf({ kind: 'consult', isKnownFault: true })).toBe('general');
+    expect(classOf({ isKnownFault: true })).toBe('common');
+    expect(classOf({ isReported: false })).toBe('difficult');
+    expect(classOf({ isRepeated: true })).toBe('common');
+    expect(classOf({ isRepeated: true, isKnownFault: true })).toBe('difficult');
+    expect(classOf({ isRepeated: true, isReported: false })).toBe('difficult');
+  });
+
+  it('have the first line of the symptom for a title, cut between characters', () => {
+    expect(reportTitle('  It leaks.\nSince Monday.')).toBe('It leaks.');
+    expect([...reportTitle('❄'.repeat(100))]).toHaveLength(80);
+    expect(() => encodeURIComponent(reportTitle('🧊'.repeat(100)))).not.toThrow();
   });
 });
 

@@ -3,21 +3,12 @@
  * who is told when. One versioned document; a ticket keeps the version under which it was opened.
  */
 import { z } from 'zod';
+import { CUSTOMER_TIERS, SERVICE_KINDS, SERVICE_MODES } from '../../../contract/http/service-terms.ts';
 import { AppError } from '../../../contract/kernel/errors.ts';
 import { DAY_MS, HOUR_MS, MINUTE_MS } from '../../../contract/kernel/time.ts';
 import { severity } from '../../../contract/ports/findings.ts';
 import { CLOCK_IDS } from './events.ts';
 
-export const CUSTOMER_TIERS = ['standard', 'priority', 'key'] as const;
-export const SERVICE_KINDS = [
-  'install',
-  'repair',
-  'maintain',
-  'consult',
-  'return_exchange',
-  'software_update',
-] as const;
-export const SERVICE_MODES = ['remote', 'on_site', 'walk_in', 'mail_in', 'mobile'] as const;
 export const PAUSING_STATES = ['awaiting_customer', 'awaiting_parts'] as const;
 export const ESCALATION_ROLES = ['owner', 'team', 'manager'] as const;
 
