@@ -60,6 +60,7 @@ import { registerTelemetry } from './routes/telemetry.ts';
 import { registerTickets } from './routes/tickets.ts';
 import { registerTokens } from './routes/tokens.ts';
 import { registerUsers } from './routes/users.ts';
+import { registerWarranty } from './routes/warranty.ts';
 import { createTimerWorker } from './service-levels/timer-worker.ts';
 import { createEvidenceWorker } from './tickets/evidence-worker.ts';
 import { selectSummaries } from './tickets/ticket-summary.ts';
@@ -373,6 +374,7 @@ function registerRoutes(app: App, context: RouteContext): void {
   registerIntake(app, context);
   registerServiceLevels(app, context);
   registerOutcomes(app, context);
+  registerWarranty(app, context);
   registerQuarantine(app, context);
   registerReceipts(app, context);
   registerSecurityEvents(app, context);

@@ -34,6 +34,7 @@ import type {
   TokenScope,
 } from '../../contract/http/resources.ts';
 import type { FaultClass } from '../../contract/http/service-terms.ts';
+import type { WarrantyNote, WarrantyTerms } from '../../contract/http/warranty.ts';
 import type { Evidence, Prediction, RemainingLife, Severity, VersionName } from '../../contract/ports/findings.ts';
 import type { Order } from '../../contract/ports/orders.ts';
 import type {
@@ -633,6 +634,38 @@ export const ticketEvents = pgTable(
   (table) => [
     primaryKey({ columns: [table.tenant, table.ticketKey, table.seq] }),
     ...policies(ownTicket('ticket_events')),
+  ],
+);
+
+/** Warranty terms of a tenant, each version for ever. */
+export const warrantyTermsVersions = pgTable(
+  'warranty_terms',
+  {
+    tenant: tenant(),
+    version: integer('version').notNull(),
+    document: jsonb('document').$type<WarrantyTerms>().notNull(),
+    createdAt: time('created_at').notNull(),
+    /** User id. */
+    createdBy: text('created_by').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.tenant, table.version] }), ...policies()],
+);
+
+/** What people noted about a claim, each note for ever. The decision is worked out from them. */
+export const warrantyNotes = pgTable(
+  'warranty_notes',
+  {
+    tenant: tenant(),
+    ticketKey: text('ticket_key').notNull(),
+    version: integer('version').notNull(),
+    at: time('at').notNull(),
+    /** User id. */
+    by: text('by_user').notNull(),
+    note: jsonb('note').$type<WarrantyNote>().notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.tenant, table.ticketKey, table.version] }),
+    ...policies(ownTicket('warranty_notes')),
   ],
 );
 

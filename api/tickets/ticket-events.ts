@@ -28,6 +28,7 @@ export interface NewTicketEvent {
     | 'outcome'
     | 'intakeCompleted'
     | 'contactRevealed'
+    | 'warrantyNoted'
     | ContactKind;
   readonly from?: TicketState;
   readonly to?: TicketState;

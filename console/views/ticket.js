@@ -31,6 +31,7 @@ const EVENT_WORDS = {
   followedUp: 'Followed up',
   intakeCompleted: 'Report completed',
   contactRevealed: 'Contact looked up',
+  warrantyNoted: 'Warranty noted',
 };
 const OPEN_REASONS = {
   horizon: 'the lower bound of remaining life came within the horizon',
