@@ -1,4 +1,5 @@
 /** Alerts with their explanation. Where one alert is read, it is also compared with what happened before. */
+import { setImmediate } from 'node:timers/promises';
 import { and, eq, inArray, sql } from 'drizzle-orm';
 import { findModel } from '../../contract/devices/catalogue.ts';
 import type { Explanation } from '../../contract/http/explanation.ts';
@@ -15,10 +16,20 @@ export interface KnownAlert extends ExplainedAlert {
   readonly device: string;
 }
 
-/** Alerts of a list: from their own evidence alone, without a question to the database. */
-export function explainListed<One extends Alert>(listed: readonly One[], speech: Speech): One[] {
+/** Alerts that are explained in one go: about 10 ms. */
+const CHUNK = 40;
+
+/** Alerts of a list: from their own evidence alone, without a question to the database. Others get their turn in between. */
+export async function explainListed<One extends Alert>(listed: readonly One[], speech: Speech): Promise<One[]> {
   const render = createRenderer(speech);
-  return listed.map((one) => ({ ...one, explanation: render(explainAlert(one), one.model) }));
+  const explained: One[] = [];
+  for (let start = 0; start < listed.length; start += CHUNK) {
+    if (start > 0) await setImmediate();
+    for (const one of listed.slice(start, start + CHUNK)) {
+      explained.push({ ...one, explanation: render(explainAlert(one), one.model) });
+    }
+  }
+  return explained;
 }
 
 /** One alert, compared with its past. `tx` sees what the reader may see, so the counts hold nothing else. */

@@ -14,7 +14,8 @@ import { type App, answers, decodeCursor, encodeCursor, pageOf, type RouteContex
 
 const alertQuery = pageQuery
   .extend({ device: deviceId.optional(), state: z.enum(['open', 'cleared']).optional() })
-  .extend(speechQuery.shape)
+  // Words cost more than the rows they explain: a list has them when they are asked for.
+  .extend({ ...speechQuery.shape, explain: z.enum(['true', 'false']).default('false') })
   .strict();
 const predictionQuery = pageQuery.extend({ device: deviceId.optional() }).strict();
 const byId = z.object({ id: z.string().min(1).max(128) });
@@ -32,8 +33,9 @@ export function registerAlerts(app: App, { database }: RouteContext): void {
       const after = decodeCursor(cursor);
       if (after) conditions.push(sql`(${alerts.raisedAt}, ${alerts.id}) < (${after[0]}, ${after[1]})`);
       const rows = await database.withTenant(principal, (tx) => selectAlerts(tx, and(...conditions), limit + 1));
+      const explained = request.query.explain === 'true';
       return pageOf(
-        explainListed(rows, speechOf(request, reply, request.query)),
+        explained ? await explainListed(rows, speechOf(request, reply, request.query)) : rows,
         limit,
         (row) => row,
         (row) => encodeCursor(row.raisedAt, row.id),

@@ -301,7 +301,7 @@ export const alert = z.object({
   updatedAt: z.number(),
   clearedAt: z.number().optional(),
   evidence,
-  /** Compared with earlier episodes only where one alert is read. */
+  /** In a list only when asked for, and compared with earlier episodes only where one alert is read. */
   explanation: explanation.optional(),
   ticketKey: z.string().optional(),
 });

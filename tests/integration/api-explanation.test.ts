@@ -95,10 +95,12 @@ describeOnDatabases('explanations', clock, (database) => {
     expect((byHeader.body as Alert).explanation).toMatchObject({ language: 'zh-CN', timeZone: 'UTC' });
     const byQuery = await read<Alert>(`${path}?lang=en&timeZone=Asia/Shanghai`, anna, { 'accept-language': 'zh' });
     expect(textsOf(byQuery.explanation, 'since')[0]).toContain('07:00 GMT+8');
-    const { items } = await read<{ items: Alert[] }>('/api/v1/alerts?lang=zh');
+    const { items } = await read<{ items: Alert[] }>('/api/v1/alerts?lang=zh&explain=true');
     expect(items.map((one) => textsOf(one.explanation, 'summary')[0])).toContain(
       '压缩机轴承磨损（压缩机）：迹象明显且持续，应当处理。',
     );
+    const plain = await read<{ items: Alert[] }>('/api/v1/alerts');
+    expect(plain.items.some((one) => one.explanation !== undefined)).toBe(false);
   });
 
   it.each(['lang=x_y', 'timeZone=Mars/Olympus', 'lang='])('refuse %s', async (query) => {
@@ -124,5 +126,18 @@ describeOnDatabases('explanations', clock, (database) => {
       'This fault was not seen on this device before.',
       'It was not seen on other devices of this model before.',
     ]);
+  });
+
+  it('have the names of the catalogue in the same languages', async () => {
+    type Models = {
+      items: { id: string; name: string; signals: { label: string }[]; failureModes: { name: string }[] }[];
+    };
+    const fridgeIn = async (query: string) =>
+      (await read<Models>(`/api/v1/models${query}`)).items.find((one) => one.id === 'refrigerator');
+    expect(await fridgeIn('?lang=zh-CN')).toMatchObject({
+      name: '冰箱',
+      failureModes: [{ name: '压缩机轴承磨损' }, {}, {}, {}],
+    });
+    expect(await fridgeIn('')).toMatchObject({ name: 'Refrigerator-freezer' });
   });
 });

@@ -23,7 +23,7 @@ export interface DeviceNames {
 /** Names of the model in `language`; in English where a model has no words of that language. */
 export function deviceNames(modelId: string, language: Language): DeviceNames {
   const model = findModel(modelId);
-  const words = model && (language === 'en' ? englishWords(model) : (model.words?.[language] ?? englishWords(model)));
+  const words = model && wordsOf(model, language);
   return {
     signal: (name) => own(words?.signals, name) ?? isolated(name),
     component: (id) => own(words?.components, id) ?? isolated(componentWords(id)),
@@ -37,6 +37,11 @@ export function deviceNames(modelId: string, language: Language): DeviceNames {
 /** A device may call a signal `constructor`. */
 function own<Value>(words: Readonly<Record<string, Value>> | undefined, key: string): Value | undefined {
   return words && Object.hasOwn(words, key) ? words[key] : undefined;
+}
+
+/** Names of a model of the catalogue; in English where it has no words of that language. */
+export function wordsOf(model: DeviceModel, language: Language): ModelWords {
+  return language === 'en' ? englishWords(model) : (model.words?.[language] ?? englishWords(model));
 }
 
 /** The labels of the catalogue itself, in the shape of a translation. */
