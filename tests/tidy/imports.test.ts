@@ -13,6 +13,7 @@ const PURE = [
   'analytics/stats',
   'analytics/detectors',
   'analytics/prognosis',
+  'analytics/survival',
   'analytics/alerts',
   'analytics/diagnosis',
   'api/desk',

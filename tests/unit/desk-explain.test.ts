@@ -111,6 +111,7 @@ const CASES: readonly (readonly [ExplainedAlert, ExplanationFacts?])[] = [
     'cannot estimate: beyond the limit from the start',
     'history starts at cycle 90; the model needs it from the beginning of life',
     'missing inputs: 9 of 14 signals in the last cycle',
+    'no trend: chances by age, from 31 failures among 300 units',
     'the moon is full',
   ].map((reason) => [explained({}, { prediction: predictionOf(undefined, { reason }) })] as const),
 ];

@@ -32,6 +32,8 @@ export const ZH_CN: Messages = {
   'outlook.beyond': '无法估计剩余寿命：信号从一开始就超出限值。',
   'outlook.lateStart': '无法估计剩余寿命：历史数据未追溯到寿命起点。',
   'outlook.missing': '无法估计剩余寿命：{total} 个输入中缺少 {missing} 个。',
+  'outlook.byAge':
+    '没有趋势可判断何时失效；按使用年限统计，{units} 台同类设备中已有 {failures} 台失效，以下概率据此得出。',
   'outlook.unknown': '无法估计剩余寿命：{reason}。',
 
   'sure.rare': '健康设备每 {n} 个样本才出现 1 次；达到每 {m} 个样本 1 次即触发告警。',
@@ -65,6 +67,7 @@ export const ZH_CN: Messages = {
   'method.relations': '关联检测器（信号之间不再吻合）',
   'method.novelty': '新奇检测器（罕见数值）',
   'method.trend-to-threshold': '趋势外推至限值',
+  'method.survival-by-age': '按使用年限的生存分析',
   'method.boosted-trees': '由机群数据拟合的模型',
 
   'name.unexplained': '异常表现',

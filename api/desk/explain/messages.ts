@@ -45,6 +45,8 @@ export const EN = {
   'outlook.beyond': 'Remaining life cannot be estimated: the signal was beyond its limit from the start.',
   'outlook.lateStart': 'Remaining life cannot be estimated: the history does not reach back to the beginning of life.',
   'outlook.missing': 'Remaining life cannot be estimated: {missing} of {total} inputs are missing.',
+  'outlook.byAge':
+    'No trend tells when; by age, {failures} of {units} such units have failed. The chances below come from them.',
   'outlook.unknown': 'Remaining life cannot be estimated: {reason}.',
 
   'sure.rare': 'A healthy device shows this in 1 of {n} samples; an alert is raised from 1 of {m}.',
@@ -84,6 +86,7 @@ export const EN = {
   'method.relations': 'the relations detector (what no longer fits together)',
   'method.novelty': 'the novelty detector (rare values)',
   'method.trend-to-threshold': 'the trend to its limit',
+  'method.survival-by-age': 'survival by age',
   'method.boosted-trees': 'the model fitted to the fleet',
 
   'name.unexplained': 'Unusual behaviour',

@@ -40,6 +40,7 @@ const REASONS: readonly (readonly [pattern: RegExp, key: MessageKey])[] = [
   [/^no trend towards the limit$/, 'outlook.noTrend'],
   [/^cannot estimate: beyond the limit from the start$/, 'outlook.beyond'],
   [/^history starts at cycle \d+;/, 'outlook.lateStart'],
+  [/^no trend: chances by age, from (?<failures>\d+) failures among (?<units>\d+) units$/, 'outlook.byAge'],
   [/^missing inputs: (?<missing>\d+) of (?<total>\d+) signals/, 'outlook.missing'],
 ];
 
