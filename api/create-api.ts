@@ -52,6 +52,7 @@ import { registerOutcomes } from './routes/outcomes.ts';
 import { registerProvisioning } from './routes/provisioning.ts';
 import { registerQuarantine } from './routes/quarantine.ts';
 import { registerReceipts } from './routes/receipts.ts';
+import { registerRegistry } from './routes/registry.ts';
 import { registerSecurityEvents } from './routes/security-events.ts';
 import { registerServiceLevels } from './routes/service-levels.ts';
 import { registerSessions } from './routes/sessions.ts';
@@ -370,6 +371,7 @@ function registerRoutes(app: App, context: RouteContext): void {
   registerIntegrations(app, context);
   registerTelemetry(app, context);
   registerAlerts(app, context);
+  registerRegistry(app, context);
   registerTickets(app, context);
   registerIntake(app, context);
   registerServiceLevels(app, context);

@@ -13,7 +13,13 @@ export interface ApiAccess {
 
 export interface ApiClient {
   /** `body` is sent as JSON. @throws AppError with the code that the server gave, NOT_READY when it does not answer */
-  send<Shape extends z.ZodType>(method: Method, path: string, shape: Shape, body?: object): Promise<z.output<Shape>>;
+  send<Shape extends z.ZodType>(
+    method: Method,
+    path: string,
+    shape: Shape,
+    body?: object,
+    headers?: Readonly<Record<string, string>>,
+  ): Promise<z.output<Shape>>;
   /** All pages of a list. */
   all<Item extends z.ZodType>(path: string, item: Item): Promise<z.output<Item>[]>;
   /** The body as it arrives. */
@@ -51,8 +57,8 @@ export async function signIn(link: string): Promise<ApiClient> {
 
 function clientWith(api: string, credentials: Readonly<Record<string, string>>): ApiClient {
   const client: ApiClient = {
-    async send(method, path, shape, body) {
-      const answer = await request(api, method, path, credentials, body);
+    async send(method, path, shape, body, headers) {
+      const answer = await request(api, method, path, { ...credentials, ...headers }, body);
       const content: unknown = answer.status === 204 ? undefined : await answer.json().catch(() => null);
       const checked = shape.safeParse(content);
       if (!checked.success) throw new AppError('INTERNAL', `${api} does not answer like Presage to ${method} ${path}`);

@@ -5,6 +5,7 @@ import * as backup from './commands/backup.ts';
 import * as ca from './commands/ca.ts';
 import * as config from './commands/config.ts';
 import * as demo from './commands/demo.ts';
+import * as detector from './commands/detector.ts';
 import * as device from './commands/device.ts';
 import * as doctor from './commands/doctor.ts';
 import * as exportCommand from './commands/export.ts';
@@ -34,6 +35,7 @@ for (const command of [
   replay,
   backtest,
   prognosis,
+  detector,
   token,
   user,
   device,

@@ -6,6 +6,7 @@
 
 import { readFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
+import { runnableHere } from '../analytics/registry/ensemble.ts';
 import { type FirstDoor, openFirstDoor } from '../api/accounts/first-start.ts';
 import { singleKey } from '../api/accounts/key-ring.ts';
 import { createCheckpointStore } from '../api/checkpoints.ts';
@@ -17,6 +18,7 @@ import { createDeviceDirectory } from '../api/devices/directory.ts';
 import { createRegistrySink } from '../api/devices/registry-sink.ts';
 import { createSecurityEventWriter } from '../api/devices/security-events.ts';
 import { createIntegrationDirectory } from '../api/integrations/directory.ts';
+import { applyShipped } from '../api/registry/apply-shipped.ts';
 import { createBroker } from '../broker/create-broker.ts';
 import type { BrokerOptions } from '../broker/options.ts';
 import { AppError, errorText } from '../contract/kernel/errors.ts';
@@ -40,6 +42,7 @@ import { settleKeys } from './key-operations.ts';
 import { type KeyStore, openKeys } from './keys.ts';
 import { createMetrics } from './metrics.ts';
 import { createReadinessWatch } from './readiness-watch.ts';
+import { versionsOfThisBuild } from './shipped-versions.ts';
 import { createStore } from './store.ts';
 import { VERSION } from './version.ts';
 
@@ -211,6 +214,8 @@ export function composeSystem(config: Config, deps: ComposeDeps): System {
     const rings = { hmacKeys: keys.ring('device-secrets'), webhookKeys: keys.ring('webhooks') };
     if (config.seedFile) await applySeed(database, readSeed(config.seedFile), rings, clock);
     if (deps.seed) await applySeed(database, deps.seed, rings, clock);
+    const versions = versionsOfThisBuild(config.prognosisModels ?? {});
+    await applyShipped(database, versions, { clock, successorOf: (version) => runnableHere(version) });
     return openFirstDoor(database, clock);
   }
 

@@ -24,6 +24,7 @@ const PERMITTED = {
   read: ['viewer', 'agent', 'engineer', 'manager', 'admin'],
   workOnTickets: ['agent', 'engineer', 'manager', 'admin'],
   manageDevices: ['manager', 'admin'],
+  manageDetectors: ['manager', 'admin'],
   manageTokens: ['manager', 'admin'],
   manageUsers: ['admin'],
 } as const satisfies Record<string, readonly Role[]>;

@@ -29,6 +29,8 @@ export interface StreamHub {
   open(request: StreamRequest): Readable;
   ticketChanged(tenant: string, ticket: TicketSummary): void;
   alertChanged(episode: Episode): void;
+  /** A version of the registry changed; for users of the whole tenant. */
+  registryChanged(tenant: string, entry: Extract<StreamEvent, { kind: 'registry' }>['entry']): void;
   sampled(message: TelemetryMessage): void;
   /** Ends the streams that watch this device; whoever still may opens his again. */
   endWatchers(ref: DeviceRef): void;
@@ -153,6 +155,12 @@ export function createStreamHub(epoch: string, metrics: Metrics, options: Stream
       publish(
         { kind: 'alert', alert: { id, device, faultKey, severity, state } },
         (to) => to.tenant === tenant && to.centre === undefined && (to.device === undefined || to.device === device),
+      );
+    },
+    registryChanged(tenant, entry) {
+      publish(
+        { kind: 'registry', entry },
+        (to) => to.tenant === tenant && to.centre === undefined && to.device === undefined,
       );
     },
     sampled(message) {

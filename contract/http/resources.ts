@@ -1,7 +1,8 @@
 /** Resources of HTTP API v1: what api serves and what its clients (console, simulator, tests) read. Times are epoch ms. */
 import { z } from 'zod';
 import { deviceId, integrationId, signalName, tenantId } from '../kernel/ids.ts';
-import { evidence, prediction, severity } from '../ports/findings.ts';
+import { evidence, prediction, severity, versionName } from '../ports/findings.ts';
+import { registryKind, registryState } from '../ports/versions.ts';
 import { explanation } from './explanation.ts';
 import { ticketIntake } from './intake.ts';
 import { ticketOutcome } from './outcomes.ts';
@@ -535,6 +536,10 @@ export const streamEvent = z.discriminatedUnion('kind', [
       severity,
       state: z.enum(['open', 'cleared']),
     }),
+  }),
+  z.object({
+    kind: z.literal('registry'),
+    entry: versionName.extend({ id: z.uuid(), kind: registryKind, model: z.string(), state: registryState }),
   }),
   z.object({ kind: z.literal('sample'), device: deviceId, time: z.number(), signals: exportedSample.shape.signals }),
 ]);
