@@ -51,6 +51,7 @@ import { registerOperations } from './routes/operations.ts';
 import { registerOutcomes } from './routes/outcomes.ts';
 import { registerProvisioning } from './routes/provisioning.ts';
 import { registerQuarantine } from './routes/quarantine.ts';
+import { registerQuotes } from './routes/quotes.ts';
 import { registerReceipts } from './routes/receipts.ts';
 import { registerRegistry } from './routes/registry.ts';
 import { registerSecurityEvents } from './routes/security-events.ts';
@@ -377,6 +378,7 @@ function registerRoutes(app: App, context: RouteContext): void {
   registerServiceLevels(app, context);
   registerOutcomes(app, context);
   registerWarranty(app, context);
+  registerQuotes(app, context);
   registerQuarantine(app, context);
   registerReceipts(app, context);
   registerSecurityEvents(app, context);

@@ -23,6 +23,7 @@ import {
 } from 'drizzle-orm/pg-core';
 import type { ContactDetails } from '../../contract/http/intake.ts';
 import type { OutcomeReport } from '../../contract/http/outcomes.ts';
+import type { Quote, QuoteDraft, QuoteState } from '../../contract/http/quotes.ts';
 import type {
   CustodyEvent,
   ProvisioningMode,
@@ -634,6 +635,30 @@ export const ticketEvents = pgTable(
   (table) => [
     primaryKey({ columns: [table.tenant, table.ticketKey, table.seq] }),
     ...policies(ownTicket('ticket_events')),
+  ],
+);
+
+/** What repairs were offered for, and the customers' answers. Only the hash of a link is kept. */
+export const quotes = pgTable(
+  'quotes',
+  {
+    tenant: tenant(),
+    ticketKey: text('ticket_key').notNull(),
+    version: integer('version').notNull(),
+    state: text('state').$type<Exclude<QuoteState, 'expired'>>().notNull(),
+    draft: jsonb('draft').$type<QuoteDraft>().notNull(),
+    createdAt: time('created_at').notNull(),
+    /** User id. */
+    createdBy: text('created_by').notNull(),
+    validUntil: time('valid_until').notNull(),
+    answer: jsonb('answer').$type<NonNullable<Quote['answer']>>(),
+    /** Not granted to `presage_app`. */
+    tokenHash: bytes('token_hash').notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.tenant, table.ticketKey, table.version] }),
+    uniqueIndex('quotes_by_link').on(table.tokenHash),
+    ...policies(ownTicket('quotes')),
   ],
 );
 

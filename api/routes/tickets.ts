@@ -19,14 +19,17 @@ import { requireAct } from '../accounts/principal.ts';
 import { sqlState, type Transaction } from '../db/database.ts';
 import { tickets } from '../db/schema.ts';
 import type { Speech } from '../desk/explain/render.ts';
+import { billingObstacle } from '../desk/quotes.ts';
 import { decideTransition, isTerminal, TRANSITIONS } from '../desk/transitions.ts';
 import { speechOf } from '../explain/speech.ts';
 import { principalOf } from '../plugins/authentication.ts';
+import { hasAuthorisedQuote } from '../quotes/quotes.ts';
 import { resetTimers } from '../service-levels/timers.ts';
 import { newestOutcome } from '../tickets/outcomes.ts';
 import { selectTicket } from '../tickets/read-ticket.ts';
 import { appendTicketEvent } from '../tickets/ticket-events.ts';
 import { selectSummaries } from '../tickets/ticket-summary.ts';
+import { readClaim } from '../warranty/read-claim.ts';
 import {
   type App,
   answers,
@@ -136,6 +139,7 @@ export function registerTickets(app: App, context: RouteContext): void {
     try {
       await database.withTenant(principal, async (tx) => {
         const from = await lockTicket(tx, principal, key, version);
+        if (to === 'in_repair') await refuseUnpaid(tx, principal.tenant, key, context.clock.now());
         refuseUnlessAllowed(from, to, principal, (await newestOutcome(tx, principal.tenant, key)) !== undefined);
         const now = context.clock.now();
         await tx
@@ -176,6 +180,13 @@ async function lockTicket(tx: Transaction, principal: Principal, key: string, ve
   if (!row) throw new AppError('NOT_FOUND', `ticket ${key}`);
   if (row.version !== version) throw new AppError('VERSION_STALE', `the ticket is at version ${row.version}`);
   return row.state;
+}
+
+/** No billable work without the customer's word. */
+async function refuseUnpaid(tx: Transaction, tenant: string, key: string, now: number): Promise<void> {
+  const claim = await readClaim(tx, tenant, key, now, 'en');
+  const obstacle = claim && billingObstacle(claim, await hasAuthorisedQuote(tx, tenant, key));
+  if (obstacle !== undefined) throw new AppError('CONFLICT', obstacle);
 }
 
 function refuseUnlessAllowed(from: TicketState, to: TicketState, principal: Principal, hasOutcome: boolean): void {

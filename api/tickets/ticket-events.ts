@@ -29,6 +29,9 @@ export interface NewTicketEvent {
     | 'intakeCompleted'
     | 'contactRevealed'
     | 'warrantyNoted'
+    | 'quoteSent'
+    | 'quoteAuthorised'
+    | 'quoteDeclined'
     | ContactKind;
   readonly from?: TicketState;
   readonly to?: TicketState;

@@ -78,7 +78,7 @@ function outcomeForm(ticket, model, report) {
   };
   return h(
     'form',
-    { class: 'stack', onsubmit: send },
+    { class: 'form', onsubmit: send },
     h('fieldset', { class: 'row' }, h('legend', {}, `Was it ${faultName(ticket, model)}?`), radios),
     other.element,
     part.element,

@@ -32,6 +32,9 @@ const EVENT_WORDS = {
   intakeCompleted: 'Report completed',
   contactRevealed: 'Contact looked up',
   warrantyNoted: 'Warranty noted',
+  quoteSent: 'Quote sent',
+  quoteAuthorised: 'Quote authorised',
+  quoteDeclined: 'Quote declined',
 };
 const OPEN_REASONS = {
   horizon: 'the lower bound of remaining life came within the horizon',

@@ -213,6 +213,48 @@ describe.skipIf(!chromiumPath)('the console', () => {
     }
   });
 
+  it('shows a customer the quote behind a link, and takes the answer, without an account', async () => {
+    const report = { source: 'walk-in', symptom: HOSTILE, model: 'toaster', purchasedOn: '2015-01-01' };
+    const opened = await harness.request({ user: 'alan' }, 'POST', '/api/v1/tickets', { body: report });
+    const { key, version } = opened.body as Ticket;
+    const lines = [
+      { id: 'part', kind: 'part', text: 'Heating element', quantity: 1, unitPrice: 2_150, taxBasisPoints: 1900 },
+      { id: 'work', kind: 'labour', text: HOSTILE, quantity: 0.5, unitPrice: 8_000, taxBasisPoints: 1900 },
+      {
+        id: 'clean',
+        kind: 'labour',
+        text: 'Cleaning',
+        quantity: 1,
+        unitPrice: 900,
+        taxBasisPoints: 1900,
+        optional: true,
+      },
+    ];
+    const sent = await harness.request({ user: 'alan' }, 'POST', `/api/v1/tickets/${key}/quotes`, {
+      body: { currency: 'EUR', durationHours: 3, lines },
+      headers: { 'if-match': `"${version}"` },
+    });
+    const { link: quoteLink } = sent.body as { link: string };
+    const phone = await browser.newContext({ viewport: { width: 390, height: 844 }, locale: 'en-GB' });
+    const customer = await phone.newPage();
+    customer.on('pageerror', (error) => complaints.push(error.message));
+    await customer.goto(quoteLink);
+    await customer.getByText('To pay €83.90').waitFor();
+    await customer.getByRole('checkbox', { name: 'Cleaning' }).click();
+    await customer.getByText('To pay €73.19').waitFor();
+    await customer.getByRole('button', { name: 'I authorise this repair' }).click();
+    await customer.getByText('Please write your name first.').waitFor();
+    await customer.getByLabel('Your name').fill('Li Wei');
+    await customer.getByLabel('Your name').press('Enter');
+    await customer.getByText('You have authorised this repair').waitFor();
+    await phone.close();
+    const chinese = await browser.newContext({ viewport: { width: 390, height: 844 }, locale: 'zh-CN' });
+    const again = await chinese.newPage();
+    await again.goto(quoteLink);
+    await again.getByText('您已同意维修').waitFor();
+    await chinese.close();
+  });
+
   it('signs out for good', async () => {
     await page.getByRole('button', { name: 'Sign out' }).click();
     await page.getByRole('heading', { name: 'Sign in' }).waitFor();
