@@ -83,6 +83,7 @@ describeOnDatabases('warranty', clock, (database) => {
   it('remembers earlier repairs of the machine: a fitted part has a warranty of its own', async () => {
     const first = await open({ purchasedOn: day(4_000) });
     expect((await claimOf(first.key)).outcome).toBe('out_of_warranty');
+    await note(first.key, { goodwillShare: 1 }, manager);
     await finish(first.key, { result: 'other_cause', faultKey: 'refrigerantLeak', parts: [{ number: 'CMP-4420' }] });
     clock.advance(20 * DAY_MS);
     const second = await open({ purchasedOn: day(4_000) });
