@@ -44,6 +44,7 @@ import { PROBLEM_TYPE, problemOf, registerProblems, sendProblem } from './plugin
 import { registerAlerts } from './routes/alerts.ts';
 import type { App, RouteContext } from './routes/context.ts';
 import { registerDevices } from './routes/devices.ts';
+import { registerDispatch } from './routes/dispatch.ts';
 import { registerIntake } from './routes/intake.ts';
 import { registerIntegrations } from './routes/integrations.ts';
 import { registerModels } from './routes/models.ts';
@@ -379,6 +380,7 @@ function registerRoutes(app: App, context: RouteContext): void {
   registerOutcomes(app, context);
   registerWarranty(app, context);
   registerQuotes(app, context);
+  registerDispatch(app, context);
   registerQuarantine(app, context);
   registerReceipts(app, context);
   registerSecurityEvents(app, context);

@@ -21,6 +21,7 @@ import {
   uniqueIndex,
   uuid,
 } from 'drizzle-orm/pg-core';
+import type { TechnicianBody, Visit } from '../../contract/http/dispatch.ts';
 import type { ContactDetails } from '../../contract/http/intake.ts';
 import type { OutcomeReport } from '../../contract/http/outcomes.ts';
 import type { Quote, QuoteDraft, QuoteState } from '../../contract/http/quotes.ts';
@@ -635,6 +636,47 @@ export const ticketEvents = pgTable(
   (table) => [
     primaryKey({ columns: [table.tenant, table.ticketKey, table.seq] }),
     ...policies(ownTicket('ticket_events')),
+  ],
+);
+
+const OWN_PEOPLE = sql.raw(
+  `tenant_id = current_setting('presage.tenant', true) AND COALESCE(current_setting('presage.centre', true), '') IN ('', centre)`,
+);
+
+/** Technicians of the centres. */
+export const technicians = pgTable(
+  'technicians',
+  {
+    tenant: tenant(),
+    id: text('id').notNull(),
+    centre: text('centre').notNull(),
+    version: integer('version').notNull(),
+    body: jsonb('body').$type<TechnicianBody>().notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.tenant, table.id] }), ...policies(OWN_PEOPLE)],
+);
+
+/** Visits. Those of one technician that are booked do not overlap: bookings hold the technician's row. */
+export const visits = pgTable(
+  'visits',
+  {
+    tenant: tenant(),
+    id: uuid('id').notNull(),
+    ticketKey: text('ticket_key').notNull(),
+    technician: text('technician').notNull(),
+    from: time('from_at').notNull(),
+    until: time('until_at').notNull(),
+    state: text('state').$type<Visit['state']>().notNull(),
+    /** User id. */
+    bookedBy: text('booked_by').notNull(),
+    bookedAt: time('booked_at').notNull(),
+    overrideReason: text('override_reason'),
+  },
+  (table) => [
+    primaryKey({ columns: [table.tenant, table.id] }),
+    uniqueIndex('visits_one_booked').on(table.tenant, table.ticketKey).where(sql`state = 'booked'`),
+    index('visits_by_technician').on(table.tenant, table.technician, table.from),
+    ...policies(ownTicket('visits')),
   ],
 );
 

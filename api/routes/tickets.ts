@@ -21,6 +21,7 @@ import { tickets } from '../db/schema.ts';
 import type { Speech } from '../desk/explain/render.ts';
 import { billingObstacle } from '../desk/quotes.ts';
 import { decideTransition, isTerminal, TRANSITIONS } from '../desk/transitions.ts';
+import { settleVisits } from '../dispatch/dispatch.ts';
 import { speechOf } from '../explain/speech.ts';
 import { principalOf } from '../plugins/authentication.ts';
 import { hasAuthorisedQuote } from '../quotes/quotes.ts';
@@ -156,6 +157,7 @@ export function registerTickets(app: App, context: RouteContext): void {
           to,
           reason,
         });
+        await settleVisits(tx, principal.tenant, key, to);
         await resetTimers(tx, principal.tenant, [key]);
       });
     } catch (error) {

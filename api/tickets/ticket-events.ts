@@ -32,6 +32,7 @@ export interface NewTicketEvent {
     | 'quoteSent'
     | 'quoteAuthorised'
     | 'quoteDeclined'
+    | 'visitBooked'
     | ContactKind;
   readonly from?: TicketState;
   readonly to?: TicketState;

@@ -35,6 +35,7 @@ const EVENT_WORDS = {
   quoteSent: 'Quote sent',
   quoteAuthorised: 'Quote authorised',
   quoteDeclined: 'Quote declined',
+  visitBooked: 'Visit booked',
 };
 const OPEN_REASONS = {
   horizon: 'the lower bound of remaining life came within the horizon',
