@@ -70,18 +70,45 @@ export const plotKey = () =>
   );
 
 /**
- * Why an alert is there, line by line, in the language that the server chose. What it set apart because it is written
+ * Why an alert is there, topic by topic, in the language that the server chose. What it set apart because it is written
  * from right to left becomes an element of its own, which keeps it apart.
  */
-export const explanationCard = ({ language, lines }) =>
-  h(
+export function explanationCard({ language, lines }) {
+  const of = (topic) => lines.filter((line) => line.topic === topic);
+  return h(
     'section',
     { class: 'card', lang: language },
     h('h2', { lang: 'en' }, 'In words'),
-    lines.map(({ topic, text }) =>
-      h('p', { class: topic === 'summary' ? 'explanation summary' : 'explanation' }, setApart(text)),
+    of('summary').map(({ text }) => h('p', {}, h('strong', {}, setApart(text)))),
+    h(
+      'dl',
+      { class: 'facts' },
+      Object.entries(TOPIC_WORDS)
+        .filter(([topic]) => of(topic).length > 0)
+        .map(([topic, title]) => [
+          h('dt', { lang: 'en' }, title),
+          h(
+            'dd',
+            {},
+            of(topic).map(({ text }) => h('div', {}, setApart(text))),
+          ),
+        ]),
     ),
   );
+}
+
+/** In the order in which they are read; the summary stands above them. */
+const TOPIC_WORDS = {
+  because: 'What is unusual',
+  since: 'Since',
+  cause: 'Likely cause',
+  reported: 'Reported by the device',
+  outlook: 'Outlook',
+  sure: 'How sure',
+  similar: 'Seen before',
+  clears: 'What would clear it',
+  source: 'Found by',
+};
 
 const setApart = (text) =>
   text.split(/\u2068([^\u2068\u2069]*)\u2069/).map((part, index) => (index % 2 === 1 ? h('bdi', {}, part) : part));
