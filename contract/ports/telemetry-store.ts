@@ -187,7 +187,8 @@ export interface RetentionCut {
 
 export interface TelemetryRetention {
   /**
-   * Rolls the oldest hour of one model up and deletes its samples, as one step that a crash cannot halve.
+   * Rolls the oldest hour of one model up, or some of its devices, and deletes their samples, as one step that a crash
+   * cannot halve.
    * @returns the samples deleted, or `undefined` when nothing is left to do
    */
   retain(cut: RetentionCut): Promise<number | undefined>;

@@ -7,7 +7,6 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
 import { AppError, errorText } from '../../contract/kernel/errors.ts';
 import type { DeviceRef, MessageIdentity } from '../../contract/kernel/ids.ts';
-import { HOUR_MS } from '../../contract/kernel/time.ts';
 import type { Position } from '../../contract/ports/telemetry-log.ts';
 import type {
   AggregateQuery,
@@ -28,10 +27,18 @@ import type { TelemetryMessage } from '../../contract/wire/sample.ts';
 import { readLatestPage, readModelBuckets, readRollUps } from './embedded-aggregate.ts';
 import { appendRows, rowsByModel } from './embedded-append.ts';
 import { type BootRef, readBoot, readHasMessage, readReceipt } from './embedded-boots.ts';
-import { closeDatabase, fileBytes, type OpenDatabase, openDatabase, restrictFiles } from './embedded-file.ts';
-import { addCandidates, saveLatest } from './embedded-latest.ts';
+import {
+  checkpoint,
+  closeDatabase,
+  fileBytes,
+  isFatal,
+  type OpenDatabase,
+  openDatabase,
+  restrictFiles,
+} from './embedded-file.ts';
+import { saveLatest } from './embedded-latest.ts';
 import { readLatest, readPage, readSeries } from './embedded-read.ts';
-import { type SealedHour, sealOldestHour } from './embedded-seal.ts';
+import { countHours, noteHours, sealStep } from './embedded-retain.ts';
 import { LatestOfDevice, packLatest } from './latest-values.ts';
 import { LogBatchReader } from './log-batch-reader.ts';
 import { SignalKinds, type StorableMessage } from './signal-kinds.ts';
@@ -179,27 +186,31 @@ export class EmbeddedDatabase implements WorkerOperations {
     });
   }
 
-  /** One hour at a time and between writes, so that no write waits long. */
-  retain(cut: RetentionCut): Promise<number | undefined> {
+  /** Some devices of an hour at a time and between writes, so that no write waits long. */
+  async retain(cut: RetentionCut): Promise<number | undefined> {
+    await this.#hoursKnown();
     return this.#inTurn(async () => {
       const database = await this.#opened();
+      // Opened anew meanwhile: the next step counts again.
+      if (!database.hours?.isComplete) return 0;
       try {
-        await database.writer.run('BEGIN');
-        const sealed = await sealOldestHour(database.writer, database.tables, cut);
-        if (sealed) {
-          await database.boots.save(database.writer); // They outlive the samples that they could be worked out from.
-          await forgetHour(database, sealed);
-        }
-        await database.writer.run('COMMIT');
-        if (sealed) database.boots.clear();
-        // Folds the deletion in: only then is the space free for what comes next.
-        if (sealed) await checkpoint(database.writer);
-        restrictFiles(database.path);
-        return sealed?.samples;
+        return await sealStep(database, database.hours, { ...cut, maxSamples: this.#setup.sealSamples });
       } catch (error) {
         this.#discard(database, error);
         throw new AppError('STORE_UNAVAILABLE', errorText(error));
       }
+    });
+  }
+
+  /** Once an opening, and beside the writes: it looks through all samples. */
+  #hoursKnown(): Promise<void> {
+    return this.#read((database) => {
+      database.hoursCounted ??= countHours(database).catch((error: unknown) => {
+        database.hoursCounted = undefined;
+        database.hours = undefined;
+        throw error;
+      });
+      return database.hoursCounted;
     });
   }
 
@@ -325,7 +336,9 @@ export class EmbeddedDatabase implements WorkerOperations {
     database.position = position;
     for (const [model, rows] of byModel) {
       const table = tables.get(model);
-      if (table) database.boots.note(table, rows);
+      if (!table) continue;
+      database.boots.note(table, rows);
+      if (database.hours) noteHours(database.hours, table, rows);
     }
   }
 
@@ -374,27 +387,6 @@ export class EmbeddedDatabase implements WorkerOperations {
   }
 }
 
-/** The latest values after a seal: those of the hour are gone, and older samples that came late may take their place. */
-async function forgetHour(database: OpenDatabase, { model, from }: SealedHour): Promise<void> {
-  const { writer, tables, latest, position } = database;
-  const table = tables.get(model);
-  if (!table || !latest.forget(model, from, from + HOUR_MS)) return;
-  await addCandidates(writer, model, table, `observed_at < ${from}`, latest);
-  await saveLatest(writer, tables, latest, position);
-  database.samplesSinceCopy = 0;
-}
-
-/** Waits for nobody: with a reader in the way it is done another time. Returns whether it was. */
-async function checkpoint(writer: DuckDBConnection): Promise<boolean> {
-  try {
-    await writer.run('CHECKPOINT');
-    return true;
-  } catch (error) {
-    if (isFatal(error)) throw error;
-    return false;
-  }
-}
-
 /** Runs several statements on one state of the file: retention moves data between tables meanwhile. */
 async function inSnapshot<T>(connection: DuckDBConnection, query: () => Promise<T>): Promise<T> {
   await connection.run('BEGIN');
@@ -403,9 +395,4 @@ async function inSnapshot<T>(connection: DuckDBConnection, query: () => Promise<
   } finally {
     await connection.run('ROLLBACK');
   }
-}
-
-/** DuckDB refuses everything after an error that it calls fatal, until the file is opened again. */
-function isFatal(error: unknown): boolean {
-  return /FATAL|invalidated|must be restarted/i.test(errorText(error));
 }

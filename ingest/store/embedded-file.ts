@@ -8,6 +8,7 @@ import { loadLatest } from './embedded-latest.ts';
 import { createCatalog, ModelTables } from './embedded-tables.ts';
 import type { LatestTable } from './latest-values.ts';
 import { ReaderPool } from './reader-pool.ts';
+import type { UnsealedHours } from './unsealed-hours.ts';
 import type { WorkerSetup } from './worker-protocol.ts';
 
 const FILE_NAME = 'telemetry.duckdb';
@@ -20,6 +21,10 @@ export interface OpenDatabase {
   readonly tables: ModelTables;
   readonly latest: LatestTable;
   readonly boots: BootSpans;
+  /** Hours of raw samples, from when retention asks for the first time: before that they need not be known. */
+  hours: UnsealedHours | undefined;
+  /** Resolves when what was stored before is in `hours` too. */
+  hoursCounted: Promise<void> | undefined;
   /** Samples stored since latest values and boots were copied into the file; infinite = nobody counted. */
   samplesSinceCopy: number;
   /** Position of the last committed batch. */
@@ -63,6 +68,22 @@ export function fileBytes(path: string): number {
   return [path, `${path}.wal`].reduce((sum, file) => sum + (statSync(file, { throwIfNoEntry: false })?.size ?? 0), 0);
 }
 
+/** Waits for nobody: with a reader in the way it is done another time. Returns whether it was. */
+export async function checkpoint(writer: DuckDBConnection): Promise<boolean> {
+  try {
+    await writer.run('CHECKPOINT');
+    return true;
+  } catch (error) {
+    if (isFatal(error)) throw error;
+    return false;
+  }
+}
+
+/** DuckDB refuses everything after an error that it calls fatal, until the file is opened again. */
+export function isFatal(error: unknown): boolean {
+  return /FATAL|invalidated|must be restarted/i.test(errorText(error));
+}
+
 /** Made under another name first: a half-made file, left by a crash, could not be opened ever after. */
 async function createFile(path: string, setup: WorkerSetup): Promise<void> {
   const draft = `${path}.new`;
@@ -97,6 +118,8 @@ async function connect(path: string, setup: WorkerSetup): Promise<OpenDatabase> 
     tables,
     latest,
     boots,
+    hours: undefined,
+    hoursCounted: undefined,
     samplesSinceCopy: isCopied(position) ? 0 : Number.POSITIVE_INFINITY,
     position,
     mayBeUnsynced: walBytes > 0,

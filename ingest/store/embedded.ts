@@ -32,6 +32,7 @@ export const DEFAULT_EMBEDDED_LIMITS: EmbeddedLimits = {
   maxWaitingQueries: 256,
   maxLatestValues: 2_000_000,
   latestCopyEvery: 500_000,
+  sealSamples: 50_000,
   pageRows: 2_000,
 };
 

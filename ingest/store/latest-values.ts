@@ -98,10 +98,16 @@ export class LatestTable {
     if (fleet.places !== before) this.#check();
   }
 
-  /** Forgets the values of a model with device times in a range. @returns whether there were any */
-  forget(model: string, from: number, to: number): boolean {
+  /**
+   * Forgets the values of a model with device times in a range. @returns whether there were any
+   * @param last only of devices up to this one, in the order of tenant and id
+   */
+  forget(model: string, from: number, to: number, last?: DeviceRef): boolean {
     let any = false;
-    for (const fleet of this.#fleets.get(model)?.values() ?? []) any = fleet.forget(from, to) || any;
+    for (const [tenant, fleet] of this.#fleets.get(model) ?? []) {
+      if (last && tenant > last.tenant) continue;
+      any = fleet.forget(from, to, tenant === last?.tenant ? last.device : undefined) || any;
+    }
     return any;
   }
 
@@ -222,12 +228,13 @@ class FleetColumns {
     column.indexes[row] = index;
   }
 
-  forget(from: number, to: number): boolean {
+  forget(from: number, to: number, lastDevice?: string): boolean {
     let any = false;
     for (const { observedAt } of this.#columns.values()) {
       for (let row = 0; row < this.#devices.length; row++) {
         const at = observedAt[row] as number;
         if (!(at >= from && at < to)) continue;
+        if (lastDevice !== undefined && (this.#devices[row] as string) > lastDevice) continue;
         observedAt[row] = Number.NaN;
         this.#present[row] = (this.#present[row] as number) - 1;
         any = true;

@@ -36,6 +36,8 @@ export interface EmbeddedLimits {
   readonly maxLatestValues: number;
   /** Samples after which the latest values are copied into the file; also what a restart reads for them. */
   readonly latestCopyEvery: number;
+  /** Samples that one step of retention rolls up and deletes; writes wait for it. A device with more is one step. */
+  readonly sealSamples: number;
   /** Samples of one page of an export. */
   readonly pageRows: number;
 }

@@ -232,6 +232,61 @@ describe('embedded store', () => {
     expect(rolled?.buckets.reduce((sum, bucket) => sum + bucket.count, 0)).toBe(160_000);
   });
 
+  it('rolls an hour up some devices at a time, and nothing that can be asked changes on the way', async () => {
+    const store = await openStore({ sealSamples: 30 });
+    const devices = ['a', 'A', 'b', 'b-1', 'b:1', 'c'];
+    const messages = devices.flatMap((device, d) =>
+      [0, 1].map((hour) => {
+        const from = BASE_TIME_MS + hour * HOUR_MS;
+        const samples = Array.from({ length: 12 + 9 * d }, (_, i) => [from + i * 60_001, { level: (i * 37) % 11 }] as const);
+        return message({ device, model: 'm', seq: hour, receivedAt: BASE_TIME_MS, samples });
+      }),
+    );
+    const rival = { tenant: 'rival', device: 'a', model: 'm', seq: 1, receivedAt: BASE_TIME_MS };
+    await store.write([...messages, message({ ...rival, samples: [[BASE_TIME_MS, { level: 9 }]] })], 1);
+    const range = { from: BASE_TIME_MS, to: BASE_TIME_MS + DAY_MS };
+    const ask = () =>
+      Promise.all([
+        ...devices.map((device) =>
+          store.aggregate({ tenant: 'acme', device, model: 'm', signals: ['level'], ...range, bucketMs: 60_000 }),
+        ),
+        store.aggregateModel({ tenant: 'acme', model: 'm', signal: 'level', ...range, bucketMs: HOUR_MS }),
+      ]);
+    const before = await ask();
+    const cut = { rawBefore: BASE_TIME_MS + HOUR_MS, minutesBefore: 0 };
+    const steps: number[] = [];
+    let position = 1;
+    for (let step = await store.retain(cut); step !== undefined; step = await store.retain(cut)) {
+      steps.push(step);
+      expect(await ask()).toEqual(before);
+      // Of another hour, so that the steps are not its.
+      const other = message({ device: 'new', model: 'm', seq: position, samples: [[BASE_TIME_MS + DAY_MS, { level: 1 }]] });
+      await store.write([other], ++position);
+    }
+    // Samples of A, a, b, b-1, b:1 and c, then of the other tenant's: no two fit into a step, and none is halved.
+    expect(steps).toEqual([21, 12, 30, 39, 48, 57, 1]);
+    expect((await exported(store, { device: 'new', model: 'm' })).length).toBe(steps.length);
+    for (const device of devices) expect((await exported(store, { device, model: 'm' }))[0]?.seq).toBe(1);
+  });
+
+  it('goes on with the hours of another opening, and with what was written while it looked for them', async () => {
+    let store = await openStore();
+    const at = (device: string, seq: number, hour: number) =>
+      message({ device, model: 'm', seq, receivedAt: BASE_TIME_MS, samples: [[BASE_TIME_MS + hour * HOUR_MS, { level: 1 }]] });
+    await store.write([at('a', 1, 0), at('a', 2, 1), at('a', 3, 2)], 1);
+    const cut = { rawBefore: BASE_TIME_MS + 2 * HOUR_MS, minutesBefore: 0 };
+    expect(await store.retain(cut)).toBe(1);
+    await store.stop();
+    store = await openStore();
+    const [written, first] = await Promise.all([store.write([at('b', 1, 0), at('b', 2, 1)], 2), store.retain(cut)]);
+    expect(written).toEqual([]);
+    const sealed = [first];
+    while (sealed.at(-1) !== undefined) sealed.push(await store.retain(cut));
+    expect(sealed.reduce<number>((sum, samples) => sum + (samples ?? 0), 0)).toBe(3);
+    expect((await exported(store, { device: 'a', model: 'm' })).map(({ seq }) => seq)).toEqual([3]);
+    expect(await exported(store, { device: 'b', model: 'm' })).toEqual([]);
+  });
+
   describe('latest values', () => {
     const MODELS = ['refrigerator', 'm 2'];
     const part = fc.record({
@@ -283,8 +338,8 @@ describe('embedded store', () => {
     }
 
     it.each([
-      ['kept in memory', { latestCopyEvery: 5 }],
-      ['too many for memory', { latestCopyEvery: 5, maxLatestValues: 32 }],
+      ['kept in memory', { latestCopyEvery: 5, sealSamples: 2 }],
+      ['too many for memory', { latestCopyEvery: 5, maxLatestValues: 32, sealSamples: 2 }],
     ])(
       'are those of the samples whatever comes in which order, through crashes and retention: %s',
       async (_, options) => {
