@@ -88,7 +88,8 @@ export class InfluxConnection {
    */
   async write(lines: readonly string[]): Promise<WriteReply> {
     const api = await this.#detect();
-    if (api === 'v1') this.#writeApi.path = `/write?db=${encodeURIComponent(this.#target.bucket)}&precision=ns`;
+    const path = writePathOf(api, this.#target.bucket);
+    if (path !== undefined) this.#writeApi.path = path;
     try {
       this.#writeApi.writeRecords([...lines]);
       await this.#writeApi.flush();
@@ -136,8 +137,14 @@ export class InfluxConnection {
 
   /** The first series of each statement; `undefined` = nothing found. */
   async #run(statements: readonly string[]): Promise<(InfluxRows | undefined)[]> {
-    const reply = await this.#request(statements);
-    return statements.map((_statement, i) => groupsOf(reply, i)[0]);
+    // 3.x answers one statement a request, and a second one with 400.
+    const portions = this.#api === 'v3' ? statements.map((statement) => [statement]) : [statements];
+    const rows: (InfluxRows | undefined)[] = [];
+    for (const portion of portions) {
+      const reply = await this.#request(portion);
+      rows.push(...portion.map((_statement, i) => groupsOf(reply, i)[0]));
+    }
+    return rows;
   }
 
   async #request(statements: readonly string[]): Promise<unknown> {
@@ -147,6 +154,8 @@ export class InfluxConnection {
     try {
       return await this.#transport.request(path, body, { method: 'POST', headers });
     } catch (error) {
+      // 3.x makes a database with the first write: until then nothing is in it.
+      if (this.#api === 'v3' && isDatabaseMissing(error)) return nothingFor(statements);
       throw this.#unavailable(error);
     }
   }
@@ -191,6 +200,25 @@ export class InfluxConnection {
       facts: error instanceof HttpError ? { status: error.statusCode } : {},
     });
   }
+}
+
+/**
+ * Where lines go; `undefined` = where the client sends them by itself, `/api/v2/write`. 3.x has that path too, but answers
+ * a batch with a bad line there with 500 in some versions, which does not say that it is the line's fault.
+ */
+function writePathOf(api: InfluxApi, bucket: string): string | undefined {
+  const db = encodeURIComponent(bucket);
+  if (api === 'v1') return `/write?db=${db}&precision=ns`;
+  return api === 'v3' ? `/api/v3/write_lp?db=${db}&precision=nanosecond&accept_partial=true` : undefined;
+}
+
+function isDatabaseMissing(error: unknown): boolean {
+  return error instanceof HttpError && error.statusCode === 404 && /database.*not found/i.test(serverWords(error));
+}
+
+/** The reply to statements that find nothing. */
+function nothingFor(statements: readonly string[]): unknown {
+  return { results: statements.map((_statement, id) => ({ statement_id: id })) };
 }
 
 /** An identifier for InfluxQL. */
@@ -257,9 +285,26 @@ function refusalOf(error: unknown): string | undefined {
 
 /** The server's own sentence without the envelope around it. */
 function serverWords(error: unknown): string {
-  const body: unknown = error instanceof HttpError ? error.json : undefined;
+  const body: unknown = error instanceof HttpError ? bodyOf(error) : undefined;
   const said = isRecord(body) ? (body.error ?? body.message) : undefined;
-  return (typeof said === 'string' ? said : errorText(error)).slice(0, 1_000);
+  const lines = isRecord(body) ? lineErrors(body.data) : '';
+  return `${typeof said === 'string' ? said : errorText(error)}${lines}`.slice(0, 1_000);
+}
+
+/** The client reads the body as JSON only when the server calls it so; 3.x does not always. */
+function bodyOf(error: HttpError): unknown {
+  if (error.json !== undefined) return error.json;
+  try {
+    return JSON.parse(error.body ?? '');
+  } catch {
+    return undefined; // It is none, or it was cut.
+  }
+}
+
+/** What 3.x says about single lines, the first of them. */
+function lineErrors(data: unknown): string {
+  const [first] = Array.isArray(data) ? (data as unknown[]) : [data];
+  return isRecord(first) && typeof first.error_message === 'string' ? `: ${first.error_message}` : '';
 }
 
 /** @throws AppError STORE_UNAVAILABLE when the reply is not one, or the statement failed */

@@ -238,7 +238,10 @@ describe('embedded store', () => {
     const messages = devices.flatMap((device, d) =>
       [0, 1].map((hour) => {
         const from = BASE_TIME_MS + hour * HOUR_MS;
-        const samples = Array.from({ length: 12 + 9 * d }, (_, i) => [from + i * 60_001, { level: (i * 37) % 11 }] as const);
+        const samples = Array.from(
+          { length: 12 + 9 * d },
+          (_, i) => [from + i * 60_001, { level: (i * 37) % 11 }] as const,
+        );
         return message({ device, model: 'm', seq: hour, receivedAt: BASE_TIME_MS, samples });
       }),
     );
@@ -260,7 +263,12 @@ describe('embedded store', () => {
       steps.push(step);
       expect(await ask()).toEqual(before);
       // Of another hour, so that the steps are not its.
-      const other = message({ device: 'new', model: 'm', seq: position, samples: [[BASE_TIME_MS + DAY_MS, { level: 1 }]] });
+      const other = message({
+        device: 'new',
+        model: 'm',
+        seq: position,
+        samples: [[BASE_TIME_MS + DAY_MS, { level: 1 }]],
+      });
       await store.write([other], ++position);
     }
     // Samples of A, a, b, b-1, b:1 and c, then of the other tenant's: no two fit into a step, and none is halved.
@@ -272,7 +280,13 @@ describe('embedded store', () => {
   it('goes on with the hours of another opening, and with what was written while it looked for them', async () => {
     let store = await openStore();
     const at = (device: string, seq: number, hour: number) =>
-      message({ device, model: 'm', seq, receivedAt: BASE_TIME_MS, samples: [[BASE_TIME_MS + hour * HOUR_MS, { level: 1 }]] });
+      message({
+        device,
+        model: 'm',
+        seq,
+        receivedAt: BASE_TIME_MS,
+        samples: [[BASE_TIME_MS + hour * HOUR_MS, { level: 1 }]],
+      });
     await store.write([at('a', 1, 0), at('a', 2, 1), at('a', 3, 2)], 1);
     const cut = { rawBefore: BASE_TIME_MS + 2 * HOUR_MS, minutesBefore: 0 };
     expect(await store.retain(cut)).toBe(1);

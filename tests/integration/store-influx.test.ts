@@ -233,7 +233,12 @@ describe('InfluxDB store against a server that misbehaves', () => {
       '/api/v2/write?org=my%20org&bucket=bucket%201&precision=ns',
       'Token secret',
     ],
-    ['3.1.0', { token: 'secret' }, '/api/v2/write?org=&bucket=bucket%201&precision=ns', 'Token secret'],
+    [
+      '3.1.0',
+      { token: 'secret' },
+      '/api/v3/write_lp?db=bucket%201&precision=nanosecond&accept_partial=true',
+      'Token secret',
+    ],
     ['1.6.7', { username: 'u', password: 'p' }, '/write?db=bucket%201&precision=ns', `Basic ${btoa('u:p')}`],
   ])('speaks to a %s server in its own way', async (serverVersion, credentials, url, authorization) => {
     version = serverVersion;
