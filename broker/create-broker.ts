@@ -6,27 +6,23 @@
 import type { Duplex } from 'node:stream';
 import { Aedes, type Client } from 'aedes';
 import type { IConnectPacket, Packet } from 'mqtt-packet';
-import { AppError, type ErrorCode, errorText } from '../contract/kernel/errors.ts';
+import { AppError, errorText } from '../contract/kernel/errors.ts';
 import { clientIdOf, type DeviceRef, type IntegrationRef, userNameOf } from '../contract/kernel/ids.ts';
-import type {
-  DeliverPublish,
-  DeviceDirectory,
-  IntegrationDirectory,
-  RegisteredDevice,
-} from '../contract/ports/broker.ts';
+import type { DeliverPublish, DeviceDirectory, IntegrationDirectory } from '../contract/ports/broker.ts';
 import type { Clock, Logger, Metrics, Service } from '../contract/ports/services.ts';
 import { asAppError, reasonOf, refusalOf } from './aedes-errors.ts';
 import { tryBook } from './bucket.ts';
 import { closeStreams } from './close-streams.ts';
-import { type Connection, newConnection } from './connection.ts';
+import type { Connection } from './connection.ts';
 import { createDoorLog } from './door-log.ts';
 import { createDownlink, type PublishTo } from './downlink.ts';
+import { createEntrance } from './entrance.ts';
 import { guardParser, type PacketParser } from './guard-parser.ts';
 import { createGuessLimit } from './guess-limit.ts';
 import { inspectPacket } from './inspect-packet.ts';
 import { createIntegrations, type Integrations } from './integrations/create-integrations.ts';
 import { DEFAULT_INTEGRATION_OPTIONS } from './integrations/options.ts';
-import { createAddressLimit, createDeviceLimits } from './limits.ts';
+import { createDeviceLimits } from './limits.ts';
 import type { Door, Handover, Listener } from './listener.ts';
 import { type ConnectFields, judgeLogin, type Refused, refuse } from './login.ts';
 import { unbreakableLogger, unbreakableMetrics } from './never-throw.ts';
@@ -34,11 +30,11 @@ import { type BrokerOptions, DEFAULT_BROKER_OPTIONS } from './options.ts';
 import { createPacer } from './pacer.ts';
 import { type ConnectionInfo, createPresence, type PresenceListener } from './presence.ts';
 import { createRetainedStore } from './retained-store.ts';
+import { createSecretCheck } from './secret-check.ts';
 import { createSessionlessPersistence } from './sessionless-persistence.ts';
 import { createTcpListener } from './tcp-listener.ts';
 import { createTlsListener } from './tls-listener.ts';
 import { createTopicBus } from './topic-bus.ts';
-import { topicRulesOf } from './topic-rules.ts';
 import { createTraffic } from './traffic.ts';
 import { createUplink } from './uplink.ts';
 import { createWatch, type SecurityListener } from './watch.ts';
@@ -146,8 +142,6 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
   const listeners = createListeners(options, { logger, metrics });
   /** by listener name */
   const ports: Record<string, number> = {};
-  /** Every open stream. */
-  const connections = new Set<Connection>();
   const connectionOf = new WeakMap<Client, Connection>();
   const guesses = createGuessLimit(options, traffic.budgetForgotten);
   const integrations = createIntegrations(
@@ -235,7 +229,9 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
   );
 
   const limits = createDeviceLimits(options, traffic.budgetForgotten);
-  const addresses = createAddressLimit(options.maxConnectionsPerAddress);
+  const checkSecret = createSecretCheck({ directory, limits, guesses, now: monotonicMs }, options);
+  const entrance = createEntrance({ door, onClosed: leave }, options);
+  const { end } = entrance;
   const controlPace = { perSecond: options.controlPacketsPerS, burst: options.controlPacketsBurst };
   const pacer = createPacer(limits, monotonicMs, { waits: traffic.throttled, floods: closeFlood });
   const uplink = createUplink({ directory, deliver, clock, door, traffic, pacer, readAlong: integrations.offer });
@@ -269,48 +265,15 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
   /** The refusal, or `undefined` when the connection may go on. */
   async function decideLogin(client: Client): Promise<Refused | undefined> {
     const connection = known(client);
-    const refused = await checkSecret(connection);
+    const { verdict } = connection;
+    connection.verdict = undefined;
+    const refused =
+      verdict && !stopping
+        ? await checkSecret(connection, verdict)
+        : refuse('NOT_READY', 'unavailable', 'the broker is stopping');
     if (refused?.suspect) connection.suspect = { ref: refused.suspect };
     if (refused) door.refuse(connection, refused.reason, refused.detail);
     return refused;
-  }
-
-  async function checkSecret(connection: Connection): Promise<Refused | undefined> {
-    const { verdict } = connection;
-    connection.verdict = undefined;
-    if (!verdict || stopping) return refuse('NOT_READY', 'unavailable', 'the broker is stopping');
-    if (verdict.kind === 'refused') return verdict;
-    try {
-      const { ref, secret } = verdict;
-      const device = await (secret === undefined ? directory.identify(ref) : authenticate(connection, ref, secret));
-      if (device === 'notLookedAt')
-        return refuse('MQTT_WRONG_LOGINS', 'unavailable', 'its address was wrong too often');
-      if (!device) return refuse('MQTT_CREDENTIALS', 'badCredentials', 'unknown, blocked, or the secret is wrong');
-      // Only who has the secret is counted: others could use up the logins of a device that is not theirs.
-      const budget = limits.budgetOf(verdict.ref);
-      if (!limits.login(budget, monotonicMs())) {
-        return refuse('MQTT_RATE', 'unavailable', `more than ${options.loginsPerMinute} logins a minute`);
-      }
-      connection.budget = budget;
-      connection.device = device;
-      connection.rules = topicRulesOf(verdict.ref);
-      return undefined;
-    } catch (error) {
-      return refuse(asAppError(error).code, 'unavailable', `the directory failed: ${errorText(error)}`);
-    }
-  }
-
-  async function authenticate(
-    { remoteAddress }: Connection,
-    ref: DeviceRef,
-    secret: string,
-  ): Promise<RegisteredDevice | 'notLookedAt' | undefined> {
-    const attempt = guesses.attempt(remoteAddress, clientIdOf(ref), secret, monotonicMs());
-    if (!attempt) return 'notLookedAt';
-    const device = await directory.authenticate(ref, secret);
-    if (device) attempt.right();
-    else attempt.wrong(monotonicMs());
-    return device;
   }
 
   /** Aedes registered the client: from here on it speaks for its device. */
@@ -325,6 +288,12 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
     // Aedes closes the one that it knows; this also holds when its table lost it.
     previous.ended = true;
     previous.stream.destroy();
+  }
+
+  function leave(connection: Connection): void {
+    pacer.drop(connection);
+    presence.leave(connection);
+    traffic.connected(presence.size());
   }
 
   /** Phones and vehicles move; a machine that does is perhaps two. At most as often as a device may log in. */
@@ -354,50 +323,6 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
     throw new AppError('MQTT_RATE', `more than ${controlPace.perSecond} control packets or filters a second`);
   }
 
-  /** Why there is no room for a connection. */
-  function fullFor(remoteAddress: string): string | undefined {
-    if (stopping || connections.size >= options.maxConnections) return `${connections.size} connections are open`;
-    if (addresses.enter(remoteAddress)) return undefined;
-    return `${options.maxConnectionsPerAddress} connections of this address are open`;
-  }
-
-  function end(connection: Connection, reason: ErrorCode, detail: string): void {
-    door.refuse(connection, reason, detail);
-    connection.stream.destroy();
-  }
-
-  function admit(
-    socket: Duplex,
-    remoteAddress: string,
-    wait?: { readonly loginBegins: 'later' },
-  ): Connection | undefined {
-    const connection = newConnection(socket, remoteAddress);
-    // How it broke before it carried MQTT does not matter; without a listener it would end the process.
-    socket.on('error', () => {});
-    const full = fullFor(remoteAddress);
-    if (full) {
-      end(connection, 'MQTT_CONNECTION_LIMIT', full);
-      return undefined;
-    }
-    connections.add(connection);
-    if (!wait) beginLogin(connection);
-    socket.once('close', () => {
-      clearTimeout(connection.loginTimer);
-      pacer.drop(connection);
-      addresses.leave(remoteAddress);
-      connections.delete(connection);
-      presence.leave(connection);
-      traffic.connected(presence.size());
-    });
-    return connection;
-  }
-
-  function beginLogin(connection: Connection): void {
-    connection.loginTimer = setTimeout(() => {
-      if (!connection.loggedIn) end(connection, 'MQTT_LOGIN_TIMEOUT', `no login in ${options.loginTimeoutMs} ms`);
-    }, options.loginTimeoutMs);
-  }
-
   function take(connection: Connection, stream: Duplex, { peer, onLogin }: Handover = {}): void {
     connection.stream = stream;
     connection.peer = peer;
@@ -416,20 +341,20 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
   }
 
   function closeSerials(revoked: ReadonlySet<string>): number {
-    const own = [...connections].filter((connection) => connection.peer && revoked.has(connection.peer.serial));
+    const own = [...entrance.open()].filter((connection) => connection.peer && revoked.has(connection.peer.serial));
     for (const connection of own) end(connection, 'MQTT_CERTIFICATE', 'the certificate was revoked');
     return own.length;
   }
 
   function disconnect(ref: DeviceRef): number {
     const clientId = clientIdOf(ref);
-    const own = [...connections].filter((connection) => connection.ref && clientIdOf(connection.ref) === clientId);
+    const own = [...entrance.open()].filter((connection) => connection.ref && clientIdOf(connection.ref) === clientId);
     for (const connection of own) connection.stream.destroy();
     return own.length;
   }
 
   function disconnectIntegration(ref: IntegrationRef): number {
-    const own = [...connections].filter((connection) => connection.integration === userNameOf(ref));
+    const own = [...entrance.open()].filter((connection) => connection.integration === userNameOf(ref));
     for (const connection of own) connection.stream.destroy();
     integrations.forget(ref);
     return own.length;
@@ -438,20 +363,27 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
   async function stop(): Promise<void> {
     for (const listener of listeners) listener.stop();
     stopping = true;
+    entrance.close();
     integrations.stop();
     // What waits for its turn was not acknowledged and is sent again.
-    for (const connection of connections) pacer.drop(connection);
+    for (const connection of entrance.open()) pacer.drop(connection);
     const left = await traffic.idle(options.stopTimeoutMs);
     if (left > 0) logger.warn({ unacknowledged: left }, 'stopped with publishes that were not acknowledged');
     await closeStreams(
-      [...connections].map((connection) => connection.stream),
+      [...entrance.open()].map((connection) => connection.stream),
       CLOSE_GRACE_MS,
     );
     await new Promise<void>((resolve) => aedes.close(resolve));
     traffic.stop();
   }
 
-  const entrance: Door = { admit, beginLogin, take, refuse: end, closeSerials };
+  const forListeners: Door = {
+    admit: entrance.admit,
+    beginLogin: entrance.beginLogin,
+    take,
+    refuse: end,
+    closeSerials,
+  };
 
   function stopOnce(): Promise<void> {
     stopped ??= stop();
@@ -464,7 +396,7 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
       integrations.start();
       await aedes.listen();
       try {
-        for (const listener of listeners) ports[listener.name] = await listener.start(entrance);
+        for (const listener of listeners) ports[listener.name] = await listener.start(forListeners);
       } catch (error) {
         await stopOnce();
         throw error;
@@ -474,7 +406,7 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
     ports: () => ({ ...ports }),
     stats: () => ({
       connections: presence.size(),
-      streams: connections.size,
+      streams: entrance.size(),
       ...traffic.stats(),
       refused: door.stats().refused,
       logLinesSuppressed: door.stats().suppressed,
@@ -492,7 +424,7 @@ export function createBroker(needs: BrokerNeeds, overrides: Partial<BrokerOption
       for (const listener of listeners) await listener.reload?.();
     },
     accept(stream, remoteAddress) {
-      const connection = admit(stream, remoteAddress);
+      const connection = entrance.admit(stream, remoteAddress);
       if (connection) take(connection, stream);
     },
   };

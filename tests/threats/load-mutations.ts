@@ -29,7 +29,7 @@ export const LOAD_MUTATIONS: readonly Mutation[] = [
   {
     threat: 9,
     without: 'the time for logging in',
-    file: 'broker/create-broker.ts',
+    file: 'broker/entrance.ts',
     find: "if (!connection.loggedIn) end(connection, 'MQTT_LOGIN_TIMEOUT'",
     replace: "if (connection.ended) end(connection, 'MQTT_LOGIN_TIMEOUT'",
     tests: broker(
