@@ -13,13 +13,14 @@ const FADE_ROWS = 100;
 /** How much of a hit is taken off what follows. */
 const SHARE = 0.9;
 
-export function createRefractory(): Refractory {
+/** @param fadeRows the default serves all streams; benches compare it with its neighbours */
+export function createRefractory(fadeRows = FADE_ROWS): Refractory {
   let memory = 0;
   return {
     damp(surprise, kind) {
       if (kind !== 'scored') return 0;
       const left = Math.max(0, surprise - SHARE * memory);
-      memory = Math.max(memory * Math.exp(-1 / FADE_ROWS), surprise);
+      memory = Math.max(memory * Math.exp(-1 / fadeRows), surprise);
       return left;
     },
   };

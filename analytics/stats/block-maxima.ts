@@ -53,14 +53,17 @@ export function maximaDeviate(state: MaximaState, size: number): number {
   return studentToNormal(deviate, count - 1);
 }
 
-/** Takes one size in. O(1) but for the end of a block. */
-export function learnMaximum(state: MaximaState, size: number): void {
+/**
+ * Takes one size in. O(1) but for the end of a block.
+ * @param heldBlocks how many blocks must have passed before one counts; 0 where what was seen once is no longer news
+ */
+export function learnMaximum(state: MaximaState, size: number, heldBlocks = HELD_BLOCKS): void {
   if (size > state.top) state.top = size;
   if (++state.rows < state.length) return;
   state.held.push(Math.round(Math.log(state.top) * 1e3) / 1e3);
   state.top = SMALLEST;
   state.rows = 0;
-  if (state.held.length <= HELD_BLOCKS) return;
+  if (state.held.length <= heldBlocks) return;
   state.maxima.push(state.held.shift() as number);
   if (state.maxima.length > MOST_BLOCKS) mergePairs(state);
   summarise(state);
@@ -73,8 +76,12 @@ export function forgetHeld(state: MaximaState): void {
   state.rows = 0;
 }
 
-/** Two blocks become one of twice the length; an odd one out is kept as it is. */
+/**
+ * Two blocks become one of twice the length. The oldest goes: it was made when least was known of the stream, by sizes in
+ * units that were still guesses, and would stand out among the others for ever.
+ */
 function mergePairs(state: MaximaState): void {
+  state.maxima.shift();
   for (const blocks of [state.maxima, state.held]) {
     const count = Math.ceil(blocks.length / 2);
     for (let i = 0; i < count; i++) {

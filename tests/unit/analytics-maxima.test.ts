@@ -46,6 +46,29 @@ describe('block maxima', () => {
     expect(over / 400).toBeLessThan(0.05);
   });
 
+  it('believes a block at once where it is told to', () => {
+    const eager = initMaxima();
+    const patient = initMaxima();
+    for (let i = 0; i < 8; i++) {
+      learnMaximum(eager, 1, 0);
+      learnMaximum(patient, 1);
+    }
+    expect(eager.maxima).toHaveLength(1);
+    expect(patient.maxima).toHaveLength(0);
+  });
+
+  it('forgets the oldest of its record, made when least was known', () => {
+    const random = seededRandom(4);
+    const odd = initMaxima();
+    const even = initMaxima();
+    for (let i = 0; i < 5_000; i++) {
+      const size = Math.abs(gaussian(random));
+      learnMaximum(odd, i < 30 ? 1_000 : size);
+      learnMaximum(even, size);
+    }
+    expect(odd.spread).toBeCloseTo(even.spread, 6);
+  });
+
   it('can take back the newest blocks before they are believed', () => {
     const state = learned(3, 1_000);
     forgetHeld(state);
