@@ -6,7 +6,7 @@
  * from a far record. A short history is believed less.
  * It ranks rows for a person who looks at one stream; episodes and alerts come from the residual and drift.
  */
-import { initMaxima, learnMaximum, type MaximaState, maximaDeviate } from '../stats/block-maxima.ts';
+import { initMaxima, learnMaximum, type MaximaRules, type MaximaState, maximaDeviate } from '../stats/block-maxima.ts';
 import { normalSurprise } from '../stats/normal.ts';
 import { initRankTail, learnRank, type RankTailState, rankSurprise } from '../stats/rank-tail.ts';
 import { type Detector, isPresent, MISSING } from './detector.ts';
@@ -62,6 +62,8 @@ const SEASON_SEEN = 3;
 const LEARN_AFTER = 30;
 const MAXIMA_SHARE = 0.3;
 const DOUBT_ROWS = 500;
+/** What was seen once is no longer new. */
+const EAGER: MaximaRules = { heldBlocks: 0, dropsOldest: true };
 
 export const novelty: Detector<NoveltyParams, NoveltyState> = {
   name: 'novelty',
@@ -186,7 +188,7 @@ function learnUsual(state: NoveltyState, relative: readonly number[]): void {
   learnRank(state.combinedRank, combinedSurprise(state, relative));
   for (let i = 0; i < FEATURES; i++) {
     if (i < RANKED) learnRank(state.ranks[i] as RankTailState, relative[i] as number);
-    learnMaximum(state.maxima[i] as MaximaState, relative[i] as number, 0);
+    learnMaximum(state.maxima[i] as MaximaState, relative[i] as number, EAGER);
   }
 }
 

@@ -53,19 +53,28 @@ export function maximaDeviate(state: MaximaState, size: number): number {
   return studentToNormal(deviate, count - 1);
 }
 
-/**
- * Takes one size in. O(1) but for the end of a block.
- * @param heldBlocks how many blocks must have passed before one counts; 0 where what was seen once is no longer news
- */
-export function learnMaximum(state: MaximaState, size: number, heldBlocks = HELD_BLOCKS): void {
+export interface MaximaRules {
+  /** How many blocks must have passed before one counts; 0 where what was seen once is no longer news. */
+  readonly heldBlocks: number;
+  /** Whether the oldest block, made when least was known of the stream, is forgotten whenever blocks double. */
+  readonly dropsOldest: boolean;
+}
+
+const DEFAULT_RULES: MaximaRules = { heldBlocks: HELD_BLOCKS, dropsOldest: false };
+
+/** Takes one size in. O(1) but for the end of a block. */
+export function learnMaximum(state: MaximaState, size: number, rules: MaximaRules = DEFAULT_RULES): void {
   if (size > state.top) state.top = size;
   if (++state.rows < state.length) return;
   state.held.push(Math.round(Math.log(state.top) * 1e3) / 1e3);
   state.top = SMALLEST;
   state.rows = 0;
-  if (state.held.length <= heldBlocks) return;
+  if (state.held.length <= rules.heldBlocks) return;
   state.maxima.push(state.held.shift() as number);
-  if (state.maxima.length > MOST_BLOCKS) mergePairs(state);
+  if (state.maxima.length > MOST_BLOCKS) {
+    if (rules.dropsOldest) state.maxima.shift();
+    mergePairs(state);
+  }
   summarise(state);
 }
 
@@ -76,12 +85,8 @@ export function forgetHeld(state: MaximaState): void {
   state.rows = 0;
 }
 
-/**
- * Two blocks become one of twice the length. The oldest goes: it was made when least was known of the stream, by sizes in
- * units that were still guesses, and would stand out among the others for ever.
- */
+/** Two blocks become one of twice the length; an odd one out is kept as it is. */
 function mergePairs(state: MaximaState): void {
-  state.maxima.shift();
   for (const blocks of [state.maxima, state.held]) {
     const count = Math.ceil(blocks.length / 2);
     for (let i = 0; i < count; i++) {

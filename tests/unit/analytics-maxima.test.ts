@@ -50,21 +50,22 @@ describe('block maxima', () => {
     const eager = initMaxima();
     const patient = initMaxima();
     for (let i = 0; i < 8; i++) {
-      learnMaximum(eager, 1, 0);
+      learnMaximum(eager, 1, { heldBlocks: 0, dropsOldest: false });
       learnMaximum(patient, 1);
     }
     expect(eager.maxima).toHaveLength(1);
     expect(patient.maxima).toHaveLength(0);
   });
 
-  it('forgets the oldest of its record, made when least was known', () => {
+  it('forgets the oldest of its record, made when least was known, where it is told to', () => {
+    const rules = { heldBlocks: 4, dropsOldest: true };
     const random = seededRandom(4);
     const odd = initMaxima();
     const even = initMaxima();
     for (let i = 0; i < 5_000; i++) {
       const size = Math.abs(gaussian(random));
-      learnMaximum(odd, i < 30 ? 1_000 : size);
-      learnMaximum(even, size);
+      learnMaximum(odd, i < 30 ? 1_000 : size, rules);
+      learnMaximum(even, size, rules);
     }
     expect(odd.spread).toBeCloseTo(even.spread, 6);
   });
