@@ -30,19 +30,24 @@ import type { ApiReader, TelemetryLookups } from '../contract/ports/telemetry-st
 import type { TelemetryMessage } from '../contract/wire/sample.ts';
 import type { KeyRing } from './accounts/key-ring.ts';
 import { createAccounts } from './accounts/principal.ts';
+import { createAlarmWorker } from './alerts/alarm-worker.ts';
+import type { AppliedAlerts } from './alerts/news.ts';
+import { silenceOf } from './alerts/silence-view.ts';
 import type { Database } from './db/database.ts';
 import { packageFolder } from './db/migrate.ts';
 import { tickets } from './db/schema.ts';
 import type { CachedDeviceDirectory } from './devices/directory.ts';
 import { createPresence } from './devices/presence.ts';
-import { createFindingsFollower, type DeskNews, type FindingsLog } from './findings-follower.ts';
+import { createFindingsFollower, type DeskNews, type FindingsLog, newsOf } from './findings-follower.ts';
 import { createStreamHub } from './live/stream-hub.ts';
 import { createWebhookWorker } from './notify/webhook-worker.ts';
 import { createOrderWriter } from './orders/orders.ts';
 import { registerAuthentication } from './plugins/authentication.ts';
 import { PROBLEM_TYPE, problemOf, registerProblems, sendProblem } from './plugins/problems.ts';
+import { registerAlertGroups } from './routes/alert-groups.ts';
 import { registerAlerts } from './routes/alerts.ts';
 import type { App, RouteContext } from './routes/context.ts';
+import { registerDeviceChanges } from './routes/device-changes.ts';
 import { registerDevices } from './routes/devices.ts';
 import { registerDispatch } from './routes/dispatch.ts';
 import { registerIntake } from './routes/intake.ts';
@@ -58,6 +63,7 @@ import { registerRegistry } from './routes/registry.ts';
 import { registerSecurityEvents } from './routes/security-events.ts';
 import { registerServiceLevels } from './routes/service-levels.ts';
 import { registerSessions } from './routes/sessions.ts';
+import { registerSilences } from './routes/silences.ts';
 import { registerStream } from './routes/stream.ts';
 import { registerTelemetry } from './routes/telemetry.ts';
 import { registerTickets } from './routes/tickets.ts';
@@ -191,10 +197,35 @@ export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
     onNews,
   });
 
+  const alarms = createAlarmWorker({
+    database,
+    clock,
+    logger,
+    metrics,
+    publicUrl,
+    onApplied: (applied) => void tellApplied(applied),
+    onEnded({ tenant, silence, report }) {
+      webhooks.wake();
+      hub.silenceChanged(tenant, silenceOf(silence, clock.now()), report);
+    },
+  });
+
   function onNews(news: DeskNews): void {
     if (news.opened > 0) evidence.wake();
     for (const episode of news.episodes) hub.alertChanged(episode);
     for (const { tenant, ticket } of news.tickets) hub.ticketChanged(tenant, ticket);
+    for (const { tenant, group } of news.groups) hub.groupChanged(tenant, group);
+  }
+
+  async function tellApplied(applied: AppliedAlerts): Promise<void> {
+    webhooks.wake();
+    if (applied.opened > 0) evidence.wake();
+    try {
+      onNews(await database.withSystem((tx) => newsOf(tx, applied)));
+    } catch (error) {
+      // Only live events are lost; the lists show it.
+      logger.debug({ error: String(error) }, 'events of alarms were not sent');
+    }
   }
 
   async function announceTicket(tenant: string, key: string): Promise<void> {
@@ -218,6 +249,10 @@ export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
     metrics,
     hmacKeys: deps.hmacKeys,
     connected: () => presence.connected(),
+    wakeAlarms() {
+      alarms.wake();
+      webhooks.wake();
+    },
     directory: deps.directory,
     dataQuality: deps.dataQuality ?? (() => undefined),
     replay: deps.replay ?? (() => Promise.reject(new AppError('NOT_READY', 'no ingest runs here'))),
@@ -268,6 +303,7 @@ export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
       await webhooks.start();
       await timers.start();
       await orderWriter.start();
+      await alarms.start();
     },
     async stop() {
       if (!started) return;
@@ -275,7 +311,7 @@ export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
       for (const one of unsubscribe) one();
       hub.stop();
       await follower.stop();
-      await Promise.all([evidence.stop(), timers.stop(), webhooks.stop(), orderWriter.stop()]);
+      await Promise.all([evidence.stop(), timers.stop(), webhooks.stop(), orderWriter.stop(), alarms.stop()]);
       await (await app()).close();
       await presence.stop();
       built = undefined;
@@ -369,10 +405,13 @@ function registerRoutes(app: App, context: RouteContext): void {
   registerUsers(app, context);
   registerModels(app, context);
   registerDevices(app, context);
+  registerDeviceChanges(app, context);
   registerProvisioning(app, context);
   registerIntegrations(app, context);
   registerTelemetry(app, context);
   registerAlerts(app, context);
+  registerAlertGroups(app, context);
+  registerSilences(app, context);
   registerRegistry(app, context);
   registerTickets(app, context);
   registerIntake(app, context);

@@ -3,6 +3,7 @@
  * that every finding has its effect exactly once, whenever the process is killed.
  */
 import { and, eq, inArray } from 'drizzle-orm';
+import type { AlarmGroup } from '../contract/http/alarms.ts';
 import type { TicketSummary } from '../contract/http/resources.ts';
 import { AppError, assertNever, errorText } from '../contract/kernel/errors.ts';
 import { retryDelayMs } from '../contract/kernel/retry.ts';
@@ -15,6 +16,9 @@ import {
 } from '../contract/ports/findings.ts';
 import type { Clock, Logger, Metrics, Service } from '../contract/ports/services.ts';
 import type { LogConsumers, LoggedEntry, LogNotifier, LogReader, Position } from '../contract/ports/telemetry-log.ts';
+import { selectGroups } from './alerts/groups.ts';
+import type { AppliedAlerts } from './alerts/news.ts';
+import { alarmGroups } from './db/alarm-schema.ts';
 import { readPosition, writePosition } from './db/consumer-positions.ts';
 import { type Database, sqlState, type Transaction } from './db/database.ts';
 import { tickets } from './db/schema.ts';
@@ -32,6 +36,7 @@ export type FindingsLog = LogReader & LogConsumers & Partial<LogNotifier>;
 export interface DeskNews {
   readonly tickets: readonly { tenant: string; ticket: TicketSummary }[];
   readonly episodes: readonly (Episode & { ticketKey: string | undefined })[];
+  readonly groups: readonly { tenant: string; group: AlarmGroup }[];
   readonly opened: number;
 }
 
@@ -53,7 +58,7 @@ export interface FollowerOptions {
   readonly idleMs?: number;
 }
 
-const NO_NEWS: DeskNews = { tickets: [], episodes: [], opened: 0 };
+const NO_NEWS: DeskNews = { tickets: [], episodes: [], groups: [], opened: 0 };
 
 export interface FindingsFollower extends Service {
   /** Position up to which everything has had its effect. */
@@ -217,11 +222,26 @@ async function applyFindings(tx: Transaction, findings: readonly Finding[], deps
     deps.metrics.count('presage_shadow_alerts_cut_total', 'Shadow alerts that made room for newer ones', {}, cut);
   if (alertFindings.length === 0) return NO_NEWS;
   const applied = await applyAlerts(tx, alertFindings, { now: deps.clock.now(), publicUrl: deps.publicUrl() });
+  return newsOf(tx, applied);
+}
+
+/** What was applied, as clients see it. */
+export async function newsOf(tx: Transaction, applied: AppliedAlerts): Promise<DeskNews> {
   return {
     episodes: applied.episodes,
     opened: applied.opened,
     tickets: await readChanged(tx, applied.ticketKeys),
+    groups: await readGroups(tx, applied.groups),
   };
+}
+
+async function readGroups(tx: Transaction, ids: readonly { tenant: string; id: string }[]) {
+  const changed: { tenant: string; group: AlarmGroup }[] = [];
+  for (const { tenant, id } of ids) {
+    const [group] = await selectGroups(tx, and(eq(alarmGroups.tenant, tenant), eq(alarmGroups.id, id)), 1);
+    if (group) changed.push({ tenant, group });
+  }
+  return changed;
 }
 
 async function readChanged(tx: Transaction, keys: readonly { tenant: string; key: string }[]) {

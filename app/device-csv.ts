@@ -20,13 +20,13 @@ export interface BadRow {
   readonly reason: string;
 }
 
-const COLUMNS = ['id', 'model', 'serial', 'name', 'centre', 'claimable'] as const;
+const COLUMNS = ['id', 'model', 'serial', 'name', 'centre', 'claimable', 'parent', 'batch'] as const;
 type Column = (typeof COLUMNS)[number];
 const REQUIRED: readonly Column[] = ['id', 'model'];
 const MAX_ROWS = 100_000;
 
 /**
- * Reads a CSV with a header of `id, model` and, where wanted, `serial, name, centre, claimable`. Commas or semicolons; a
+ * Reads a CSV with a header of `id, model` and, where wanted, `serial, name, centre, claimable, parent, batch`. Commas or semicolons; a
  * byte order mark is fine. Every row ends in one of the two lists.
  * @throws AppError CONFIG_INVALID when the file as a whole cannot be read
  */
@@ -59,6 +59,22 @@ export function readDeviceRows(content: Uint8Array): { good: GoodRow[]; bad: Bad
     good.push({ line, device });
   }
   return { good, bad };
+}
+
+/** Rows in an order in which every device comes after the one above it, where that is in the file: one wave after the other. */
+export function wavesOf(rows: readonly GoodRow[]): GoodRow[][] {
+  const waves: GoodRow[][] = [];
+  let left = [...rows];
+  while (left.length > 0) {
+    const waiting = new Set(left.map((row) => row.device.id));
+    const ready = left.filter((row) => row.device.parent === undefined || !waiting.has(row.device.parent));
+    // A circle: the server says so, row by row.
+    const wave = ready.length > 0 ? ready : left;
+    waves.push(wave);
+    const taken = new Set(wave);
+    left = left.filter((row) => !taken.has(row));
+  }
+  return waves;
 }
 
 function readCells(content: Uint8Array): { cells: string[]; line: number }[] {

@@ -9,12 +9,17 @@ const INSTALLATION = '*';
 
 /** 0 for a consumer that never wrote one. Locks the row: a second follower of the same name waits. */
 export async function readPosition(tx: Transaction, consumer: string): Promise<Position> {
-  const [row] = await tx
-    .select({ position: consumerPositions.position })
-    .from(consumerPositions)
-    .where(and(eq(consumerPositions.tenant, INSTALLATION), eq(consumerPositions.consumer, consumer)))
-    .for('update');
-  return row?.position ?? 0;
+  const locked = () =>
+    tx
+      .select({ position: consumerPositions.position })
+      .from(consumerPositions)
+      .where(and(eq(consumerPositions.tenant, INSTALLATION), eq(consumerPositions.consumer, consumer)))
+      .for('update');
+  const [row] = await locked();
+  if (row) return row.position;
+  // A row that is not there cannot be locked: two first followers at once would both begin at 0.
+  await tx.insert(consumerPositions).values({ tenant: INSTALLATION, consumer, position: 0 }).onConflictDoNothing();
+  return (await locked())[0]?.position ?? 0;
 }
 
 export async function writePosition(tx: Transaction, consumer: string, position: Position): Promise<void> {

@@ -3,7 +3,7 @@ import { defineConfig } from 'drizzle-kit';
 
 export default defineConfig({
   dialect: 'postgresql',
-  schema: './api/db/schema.ts',
+  schema: ['./api/db/schema.ts', './api/db/alarm-schema.ts'],
   out: './api/db/migrations',
   entities: { roles: false },
 });

@@ -7,14 +7,12 @@ import { sql } from 'drizzle-orm';
 import {
   bigint,
   boolean,
-  customType,
   doublePrecision,
   index,
   integer,
   json,
   jsonb,
   pgPolicy,
-  pgRole,
   pgTable,
   primaryKey,
   text,
@@ -49,39 +47,19 @@ import type {
 import type { WorkingCalendar } from '../desk/service-levels/calendar.ts';
 import type { ClockId } from '../desk/service-levels/events.ts';
 import type { Escalation, ServiceLevelPolicy, TicketFacts } from '../desk/service-levels/policy.ts';
-
-const appRole = pgRole('presage_app').existing();
-const systemRole = pgRole('presage_system').existing();
-
-const time = (name: string) => bigint(name, { mode: 'number' });
-const bytes = customType<{ data: Buffer; driverData: Buffer }>({ dataType: () => 'bytea' });
-const tenant = () => text('tenant_id').notNull();
-
-const OWN_TENANT = sql.raw(`tenant_id = current_setting('presage.tenant', true)`);
-/** What happened before a device was last transferred belongs to nobody's centre any more. */
-const sinceTransfer = (table: string, device: string, at: string) =>
-  `NOT EXISTS (SELECT 1 FROM custody WHERE custody.tenant_id = ${table}.tenant_id AND custody.device = ${table}.${device} AND custody.event = 'transferred' AND custody.at > ${table}.${at})`;
-
-const OWN_CENTRE = sql.raw(
-  `tenant_id = current_setting('presage.tenant', true) AND (COALESCE(current_setting('presage.centre', true), '') = '' OR (centre = current_setting('presage.centre', true) AND ${sinceTransfer('tickets', 'device', 'created_at')}))`,
-);
-
-/** A user of a centre sees a device through the tickets of that centre, whose own policy narrows the subquery. */
-const deviceOfOwnTickets = (table: string, column: string, at?: string) =>
-  sql.raw(
-    `tenant_id = current_setting('presage.tenant', true) AND (COALESCE(current_setting('presage.centre', true), '') = '' OR (EXISTS (SELECT 1 FROM tickets WHERE tickets.tenant_id = ${table}.tenant_id AND tickets.device = ${table}.${column})${at === undefined ? '' : ` AND ${sinceTransfer(table, column, at)}`}))`,
-  );
-
-const ownTicket = (table: string) =>
-  sql.raw(
-    `tenant_id = current_setting('presage.tenant', true) AND EXISTS (SELECT 1 FROM tickets WHERE tickets.tenant_id = ${table}.tenant_id AND tickets.key = ${table}.ticket_key)`,
-  );
-
-const policies = (rule = OWN_TENANT) => [
-  pgPolicy('app_sees_own', { to: appRole, using: rule, withCheck: rule }),
-  pgPolicy('system_sees_all', { to: systemRole, using: sql`true`, withCheck: sql`true` }),
-];
-const systemOnly = () => [pgPolicy('system_sees_all', { to: systemRole, using: sql`true`, withCheck: sql`true` })];
+import {
+  appRole,
+  bytes,
+  deviceOfOwnTickets,
+  OWN_CENTRE,
+  OWN_TENANT,
+  ownTicket,
+  policies,
+  systemOnly,
+  systemRole,
+  tenant,
+  time,
+} from './schema-parts.ts';
 
 export const tenants = pgTable(
   'tenants',
@@ -196,6 +174,10 @@ export const devices = pgTable(
     secretChangedAt: time('secret_changed_at'),
     /** `open` = a claim may take it over; `given` = the secret of a claim was not used yet, so it may be asked for again. */
     claim: text('claim').$type<'open' | 'given'>(),
+    /** The device through which it reaches us, or of which it is a part: its hub, its vehicle. */
+    parent: text('parent'),
+    /** Production batch, as whoever registered it knows. */
+    batch: text('batch'),
     firmware: text('firmware'),
     hardware: text('hardware'),
     currentBoot: text('current_boot'),
@@ -206,7 +188,11 @@ export const devices = pgTable(
     lastSeenAt: time('last_seen_at'),
     createdAt: time('created_at').notNull(),
   },
-  (table) => [primaryKey({ columns: [table.tenant, table.id] }), ...policies(deviceOfOwnTickets('devices', 'id'))],
+  (table) => [
+    primaryKey({ columns: [table.tenant, table.id] }),
+    index('devices_by_parent').on(table.tenant, table.parent).where(sql`parent IS NOT NULL`),
+    ...policies(deviceOfOwnTickets('devices', 'id')),
+  ],
 );
 
 /** Programs of a tenant that read along over MQTT. */
@@ -436,11 +422,37 @@ export const alerts = pgTable(
     updatedAt: time('updated_at').notNull(),
     clearedAt: time('cleared_at'),
     evidence: jsonb('evidence').$type<Evidence>().notNull(),
+    /** Rises with each change that a person can see. */
+    version: integer('version').notNull().default(1),
+    /** Telemetry-log position of the newest finding: a ticket that opens later pins its evidence behind it. */
+    position: time('position').notNull().default(0),
+    acknowledgedAt: time('acknowledged_at'),
+    acknowledgedBy: text('acknowledged_by'),
+    assignee: text('assignee'),
+    /** Stands until a person resets it. */
+    latched: boolean('latched').notNull().default(false),
+    flapping: boolean('flapping').notNull().default(false),
+    /** Id of the open alarm that explains this one: of its own device that is silent, or of a device above it. */
+    suppressedBy: text('suppressed_by'),
+    groupId: text('group_id'),
+    /** Of the device when it was raised. */
+    batch: text('batch'),
+    firmware: text('firmware'),
+    /** Server time at which a person's attention was first asked for. */
+    annunciatedAt: time('annunciated_at'),
+    /** When somebody is reminded that it is not acknowledged. */
+    escalateAt: time('escalate_at'),
+    escalationLevel: integer('escalation_level').notNull().default(0),
+    /** Server time since which nothing is left to do: cleared, acknowledged where needed, not latched. */
+    closedAt: time('closed_at'),
   },
   (table) => [
     primaryKey({ columns: [table.tenant, table.id] }),
     uniqueIndex('alerts_one_open').on(table.tenant, table.device, table.faultKey).where(sql`state = 'open'`),
     index('alerts_by_time').on(table.tenant, table.raisedAt.desc(), table.id.desc()),
+    index('alerts_standing').on(table.tenant, table.device, table.faultKey).where(sql`closed_at IS NULL`),
+    index('alerts_escalation').on(table.escalateAt).where(sql`escalate_at IS NOT NULL`),
+    index('alerts_by_group').on(table.tenant, table.groupId).where(sql`group_id IS NOT NULL`),
     index('alerts_by_fault').on(table.tenant, table.model, table.faultKey, table.raisedAt.desc(), table.id.desc()),
     ...policies(deviceOfOwnTickets('alerts', 'device', 'raised_at')),
   ],
@@ -786,7 +798,8 @@ export const outbox = pgTable(
     id: uuid('id').primaryKey(),
     tenant: tenant(),
     kind: text('kind').$type<'webhook'>().notNull(),
-    ticketKey: text('ticket_key').notNull(),
+    /** In whose history the delivery is noted. */
+    ticketKey: text('ticket_key'),
     centre: text('centre').notNull(),
     body: text('body').notNull(),
     state: text('state').$type<'pending' | 'delivered' | 'failed'>().notNull().default('pending'),

@@ -50,7 +50,11 @@ export function decideTicket(
   return asks;
 }
 
-function asksForTicket(alert: DecisionAlert, policy: TicketPolicy): Extract<TicketDecision, { kind: 'open' | 'none' }> {
+/** Whether the alert is one to act on at all, whatever tickets there are. */
+export function asksForTicket(
+  alert: DecisionAlert,
+  policy: TicketPolicy,
+): Extract<TicketDecision, { kind: 'open' | 'none' }> {
   if (compareSeverity(alert.severity, policy.minSeverity) < 0) return { kind: 'none', reason: 'severity' };
   const life = alert.remainingLife;
   if (life && life.lower <= policy.horizon[life.unit]) return { kind: 'open', reason: 'horizon' };

@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { AppError } from '../../contract/kernel/errors.ts';
 import { fnv1a } from '../../contract/kernel/ids.ts';
 import { severity } from '../../contract/ports/findings.ts';
+import { alarmPolicy } from './alarm-policy.ts';
 
 export const ticketPolicy = z.strictObject({
   /** Lesser alerts are watched, not visited: a visit costs more than they do. */
@@ -32,6 +33,7 @@ export const ticketPolicy = z.strictObject({
     .default(60 * 60_000),
   /** The same component again within so long after a repair is a repeat: the repair did not last. */
   repeatWithinDays: z.number().int().min(0).max(365).default(30),
+  alarms: alarmPolicy.prefault({}),
 });
 export type TicketPolicy = z.infer<typeof ticketPolicy>;
 

@@ -3,6 +3,7 @@
  * events, counted, and never slows down anybody else. The console reads the lists again after a reconnect.
  */
 import { Readable } from 'node:stream';
+import type { AlarmGroup, Silence, SilenceReport } from '../../contract/http/alarms.ts';
 import type { StreamEvent, TicketSummary } from '../../contract/http/resources.ts';
 import { AppError } from '../../contract/kernel/errors.ts';
 import { clientIdOf, type DeviceRef } from '../../contract/kernel/ids.ts';
@@ -28,7 +29,11 @@ export interface StreamRequest extends StreamAudience {
 export interface StreamHub {
   open(request: StreamRequest): Readable;
   ticketChanged(tenant: string, ticket: TicketSummary): void;
-  alertChanged(episode: Episode): void;
+  /** `change`: what a person did; absent = analytics has news. */
+  alertChanged(episode: Episode, change?: { readonly change: string; readonly assignee: string | null }): void;
+  groupChanged(tenant: string, group: AlarmGroup): void;
+  /** With `report` when it ended. */
+  silenceChanged(tenant: string, silence: Silence, report?: SilenceReport): void;
   /** A version of the registry changed; for users of the whole tenant. */
   registryChanged(tenant: string, entry: Extract<StreamEvent, { kind: 'registry' }>['entry']): void;
   sampled(message: TelemetryMessage): void;
@@ -63,6 +68,9 @@ interface KeptEvent {
 const MAX_SAMPLES_PER_MESSAGE = 20;
 /** Credentials are checked again at every n-th keep-alive. */
 const RECHECK_EVERY = 4;
+
+const isWholeTenant = (to: StreamAudience, tenant: string) =>
+  to.tenant === tenant && to.centre === undefined && to.device === undefined;
 
 /** `epoch` tells event ids of this process from those of an earlier one. */
 export function createStreamHub(epoch: string, metrics: Metrics, options: StreamOptions = {}): StreamHub {
@@ -151,9 +159,10 @@ export function createStreamHub(epoch: string, metrics: Metrics, options: Stream
           (to.device === undefined || to.device === ticket.device),
       );
     },
-    alertChanged({ tenant, id, device, faultKey, severity, state }) {
+    alertChanged({ tenant, id, device, faultKey, severity, state }, by) {
+      const change = by && { change: by.change, ...(by.assignee === null ? {} : { assignee: by.assignee }) };
       publish(
-        { kind: 'alert', alert: { id, device, faultKey, severity, state } },
+        { kind: 'alert', alert: { id, device, faultKey, severity, state, ...change } },
         (to) => to.tenant === tenant && to.centre === undefined && (to.device === undefined || to.device === device),
       );
     },
@@ -162,6 +171,12 @@ export function createStreamHub(epoch: string, metrics: Metrics, options: Stream
         { kind: 'registry', entry },
         (to) => to.tenant === tenant && to.centre === undefined && to.device === undefined,
       );
+    },
+    groupChanged(tenant, group) {
+      publish({ kind: 'group', group }, (to) => isWholeTenant(to, tenant));
+    },
+    silenceChanged(tenant, silence, report) {
+      publish({ kind: 'silence', silence, ...(report ? { report } : {}) }, (to) => isWholeTenant(to, tenant));
     },
     sampled(message) {
       if (message.backfill) return;

@@ -96,13 +96,14 @@ export function createWebhookWorker(deps: WebhookDeps, options: WebhookOptions):
         .onConflictDoNothing();
       const nextAt = now + retryDelayMs(message.attempts, Math.random(), retry);
       await tx.update(outbox).set({ state, nextAt }).where(eq(outbox.id, message.id));
-      if (state === 'pending') return;
+      const { ticketKey } = message;
+      if (state === 'pending' || ticketKey === null) return;
       await tx.execute(
-        sql`SELECT 1 FROM ${tickets} WHERE ${tickets.tenant} = ${message.tenant} AND ${tickets.key} = ${message.ticketKey} FOR UPDATE`,
+        sql`SELECT 1 FROM ${tickets} WHERE ${tickets.tenant} = ${message.tenant} AND ${tickets.key} = ${ticketKey} FOR UPDATE`,
       );
       await appendTicketEvent(tx, {
         tenant: message.tenant,
-        ticketKey: message.ticketKey,
+        ticketKey,
         at: now,
         actor: SYSTEM_ACTOR,
         type: 'webhook',

@@ -37,6 +37,8 @@ export interface RouteContext {
   readonly metrics: Metrics;
   /** Connected since, by client id. */
   readonly connected: () => ReadonlyMap<string, number>;
+  /** Something about alarms is due now. */
+  readonly wakeAlarms: () => void;
   /** The broker's: it knows who may connect. */
   readonly directory: Pick<CachedDeviceDirectory, 'authenticate' | 'invalidate'>;
   readonly dataQuality: (ref: DeviceRef) => DataQuality | undefined;
@@ -65,6 +67,9 @@ export function answers<Good extends Record<number, z.ZodType>>(good: Good, ...s
   const bad = Object.fromEntries([400, 401, 403, 404, 429, 500, 503, ...statuses].map((status) => [status, problem]));
   return { ...bad, ...good };
 }
+
+/** Header of routes that change what has a version. */
+export const ifMatch = z.object({ 'if-match': z.string().max(64).optional() });
 
 const cursorParts = z.tuple([z.number(), z.string().max(128)]);
 

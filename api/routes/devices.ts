@@ -24,6 +24,7 @@ import { devices, tenants, tickets } from '../db/schema.ts';
 import { refuseKnownSerial } from '../devices/claim.ts';
 import { appendCustody, type CustodyNote, isDevice } from '../devices/custody.ts';
 import { requireCentre, requireDevice, selectDevices } from '../devices/device-view.ts';
+import { requireParent } from '../devices/parents.ts';
 import { principalOf } from '../plugins/authentication.ts';
 import { type App, answers, decodeCursor, encodeCursor, pageOf, type RouteContext } from './context.ts';
 
@@ -89,6 +90,7 @@ export function registerDevices(app: App, context: RouteContext): void {
       await database.withTenant(principal, async (tx) => {
         await requireCentre(tx, principal, body.centre);
         await refuseKnownSerial(tx, tenant, body.serial);
+        await requireParent(tx, tenant, body.id, body.parent);
         const [owner] = await tx
           .select({ centre: tenants.defaultCentre })
           .from(tenants)
@@ -100,6 +102,8 @@ export function registerDevices(app: App, context: RouteContext): void {
           model: body.model,
           serial: body.serial ?? null,
           name: body.name ?? null,
+          parent: body.parent ?? null,
+          batch: body.batch ?? null,
           centre,
           // Of a claimable device nobody gets to know this secret.
           secretHash: hashDeviceSecret(secret, context.hmacKeys),

@@ -16,6 +16,8 @@ import { AppError, assertNever } from '../../contract/kernel/errors.ts';
 import { deviceId } from '../../contract/kernel/ids.ts';
 import type { Principal } from '../accounts/principal.ts';
 import { requireAct } from '../accounts/principal.ts';
+import { acknowledgeByTicket } from '../alerts/alarm-acts.ts';
+import { lockAlarms } from '../alerts/alarm-events.ts';
 import { sqlState, type Transaction } from '../db/database.ts';
 import { tickets } from '../db/schema.ts';
 import type { Speech } from '../desk/explain/render.ts';
@@ -38,6 +40,7 @@ import {
   decodeCursor,
   encodeCursor,
   etagOf,
+  ifMatch,
   pageOf,
   parseEtag,
   type RouteContext,
@@ -115,7 +118,7 @@ export function registerTickets(app: App, context: RouteContext): void {
       schema: {
         tags: ['tickets'],
         params: byTicketKey,
-        headers: z.object({ 'if-match': z.string().max(64).optional() }),
+        headers: ifMatch,
         body: ticketTransition,
         response: answers({ 200: ticketAnswer }, 409, 412, 428),
       },
@@ -139,6 +142,7 @@ export function registerTickets(app: App, context: RouteContext): void {
   ): Promise<void> {
     try {
       await database.withTenant(principal, async (tx) => {
+        await lockAlarms(tx, [principal.tenant]);
         const from = await lockTicket(tx, principal, key, version);
         if (to === 'in_repair') await refuseUnpaid(tx, principal.tenant, key, context.clock.now());
         refuseUnlessAllowed(from, to, principal, (await newestOutcome(tx, principal.tenant, key)) !== undefined);
@@ -159,6 +163,7 @@ export function registerTickets(app: App, context: RouteContext): void {
         });
         await settleVisits(tx, principal.tenant, key, to);
         await resetTimers(tx, principal.tenant, [key]);
+        await acknowledgeByTicket(tx, principal, key, now);
       });
     } catch (error) {
       // A closed ticket comes back while its component has a new one.

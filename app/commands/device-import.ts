@@ -3,7 +3,7 @@ import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { device, deviceCreated } from '../../contract/http/resources.ts';
 import { AppError, errorText } from '../../contract/kernel/errors.ts';
 import { type ApiClient, type ApiOptions, apiClientFor } from '../api-client.ts';
-import { csvLine, type GoodRow, readDeviceRows } from '../device-csv.ts';
+import { csvLine, type GoodRow, readDeviceRows, wavesOf } from '../device-csv.ts';
 import { print } from '../table.ts';
 
 export interface ImportOptions extends ApiOptions {
@@ -32,8 +32,7 @@ export async function importDevices(file: string, options: ImportOptions): Promi
   const out = createOutput(options.out);
   try {
     writeSync(out, csvLine(['id', 'serial', 'client_id', 'password']));
-    for (let from = 0; from < good.length; from += CONCURRENCY) {
-      const batch = good.slice(from, from + CONCURRENCY);
+    for (const batch of wavesOf(good).flatMap((wave) => chunksOf(wave, CONCURRENCY))) {
       const results = await Promise.allSettled(batch.map((row) => createOne(client, row, out)));
       const failed = results.find((result) => result.status === 'rejected');
       if (failed) throw failed.reason;
@@ -43,6 +42,10 @@ export async function importDevices(file: string, options: ImportOptions): Promi
     closeSync(out);
   }
   tell(reports, options);
+}
+
+function chunksOf<Item>(items: readonly Item[], size: number): Item[][] {
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, at) => items.slice(at * size, (at + 1) * size));
 }
 
 async function createOne(client: ApiClient, { line, device: wanted }: GoodRow, out: number): Promise<RowReport> {

@@ -12,6 +12,8 @@ interface AddOptions extends ApiOptions {
   readonly serial?: string;
   readonly name?: string;
   readonly centre?: string;
+  readonly parent?: string;
+  readonly batch?: string;
 }
 
 const COLUMNS = ['id', 'model', 'serial', 'centre', 'status', 'connected', 'lastSeenAt', 'worstAlert'] as const;
@@ -26,9 +28,11 @@ export function register(program: Command): void {
     .option('--serial <text>', 'serial number')
     .option('--name <text>', 'name for people')
     .option('--centre <id>', 'responsible service centre; the default one when absent')
+    .option('--parent <id>', 'the device above it: its hub, its vehicle')
+    .option('--batch <text>', 'production batch')
     .action(
-      runCommand(async (id: string, { model, serial, name, centre, ...access }: AddOptions) => {
-        const body = { id, model, serial, name, centre };
+      runCommand(async (id: string, { model, serial, name, centre, parent, batch, ...access }: AddOptions) => {
+        const body = { id, model, serial, name, centre, parent, batch };
         const made = await apiClientFor(access).send('POST', '/api/v1/devices', deviceCreated, body);
         printSecret(made, made.mqtt.password, `the password of ${made.mqtt.clientId}`, access);
       }),

@@ -89,7 +89,9 @@ function outcomeOf(truth: GroundTruth, facts: RunFacts): StoryOutcome {
     leadMs: first && truth.failsAt !== undefined ? truth.failsAt - first.observedAt : undefined,
     causeNamed: first?.evidence?.evidence.likelyCauses[0]?.faultKey === truth.faultKey,
     evidenceComplete: first?.evidence !== undefined && isComplete(first.evidence),
-    webhookReceived: facts.webhooks.some((body) => body.data.ticket.key === first?.key),
+    webhookReceived: facts.webhooks.some(
+      (body) => body.type === 'ticket.opened' && body.data.ticket.key === first?.key,
+    ),
   };
 }
 

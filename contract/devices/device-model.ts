@@ -32,6 +32,8 @@ export interface FailureMode {
   readonly cause: string;
   readonly effect: string;
   readonly severity: Severity;
+  /** People may come to harm: its alarm stands until a person has looked and reset it. */
+  readonly safety?: true;
   readonly parts: readonly Part[];
   /** How the mode shows in signals: direction of the change, and how typical it is (0..1). */
   readonly shows: readonly { readonly signal: string; readonly direction: 'up' | 'down'; readonly weight: number }[];

@@ -143,6 +143,7 @@ export const electricVan: DeviceModel = {
       cause: 'A cell group with rising inner resistance and lost capacity',
       effect: 'Range and power are cut, then the contactors open',
       severity: 'critical',
+      safety: true,
       parts: [{ number: 'MOD-8S12', name: 'Battery module', quantity: 1 }],
       shows: [
         { signal: 'cellSpreadMv', direction: 'up', weight: 1 },
@@ -173,6 +174,7 @@ export const electricVan: DeviceModel = {
       cause: 'Moisture or chafed cable in the high-voltage system',
       effect: 'The van no longer starts, for safety',
       severity: 'critical',
+      safety: true,
       parts: [{ number: 'HVC-0510', name: 'High-voltage cable set', quantity: 1 }],
       shows: [{ signal: 'insulationKOhm', direction: 'down', weight: 1 }],
       endOfLife: { signal: 'insulationKOhm', direction: 'down', limit: 200 },

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { deviceId, integrationId, signalName, tenantId } from '../kernel/ids.ts';
 import { evidence, prediction, severity, versionName } from '../ports/findings.ts';
 import { registryKind, registryState } from '../ports/versions.ts';
+import { alarmEvent, alarmGroup, alarmStanding, searchName, silence, silenceReport } from './alarms.ts';
 import { explanation } from './explanation.ts';
 import { ticketIntake } from './intake.ts';
 import { ticketOutcome } from './outcomes.ts';
@@ -98,6 +99,23 @@ export const deviceCreate = z.strictObject({
   centre: z.string().min(1).max(64).optional(),
   /** No secret now: the device gets its own by a claim. */
   claimable: z.boolean().optional(),
+  /** The device through which it reaches us, or of which it is a part: its hub, its vehicle. */
+  parent: deviceId.optional(),
+  /** Production batch. */
+  batch: searchName.optional(),
+});
+
+/** `null` = none. What is absent stays. */
+export const deviceChange = z.strictObject({
+  name: z
+    .string()
+    .min(1)
+    .max(120)
+    .refine((text) => !text.includes('\0'), 'must not hold NUL')
+    .nullable()
+    .optional(),
+  parent: deviceId.nullable().optional(),
+  batch: searchName.nullable().optional(),
 });
 
 /** How good a device's data is; recent messages count more. docs/ingest.md has the formula. */
@@ -124,6 +142,8 @@ export const device = z.object({
   serial: z.string().optional(),
   name: z.string().optional(),
   firmware: z.string().optional(),
+  parent: z.string().optional(),
+  batch: z.string().optional(),
   centre: z.string(),
   status: z.enum(['active', 'blocked', 'decommissioned']),
   /** Waits for the device to claim its secret. */
@@ -305,8 +325,12 @@ export const alert = z.object({
   /** In a list only when asked for, and compared with earlier episodes only where one alert is read. */
   explanation: explanation.optional(),
   ticketKey: z.string().optional(),
+  ...alarmStanding.shape,
 });
 export type Alert = z.infer<typeof alert>;
+
+/** One alert with what happened to it, newest last; at most the last 500. */
+export const alertWithHistory = alert.extend({ history: z.array(alarmEvent) });
 
 /** Last prediction of each device and fault key. */
 export const devicePrediction = prediction.extend({ device: deviceId, model: z.string(), at: z.number() });
@@ -535,24 +559,75 @@ export const streamEvent = z.discriminatedUnion('kind', [
       faultKey: z.string(),
       severity,
       state: z.enum(['open', 'cleared']),
+      /** What a person did, or what was done about it; absent = analytics has news. */
+      change: z.string().optional(),
+      assignee: z.string().optional(),
     }),
   }),
   z.object({
     kind: z.literal('registry'),
     entry: versionName.extend({ id: z.uuid(), kind: registryKind, model: z.string(), state: registryState }),
   }),
+  z.object({ kind: z.literal('group'), group: alarmGroup }),
+  z.object({ kind: z.literal('silence'), silence, report: silenceReport.optional() }),
   z.object({ kind: z.literal('sample'), device: deviceId, time: z.number(), signals: exportedSample.shape.signals }),
 ]);
 export type StreamEvent = z.infer<typeof streamEvent>;
 
-/** Body of the signed webhook to a service centre (Standard Webhooks: headers webhook-id, -timestamp, -signature). */
+/** An alert in a webhook: enough to find it and to tell people. */
+export const alertBrief = alert.pick({
+  id: true,
+  device: true,
+  model: true,
+  component: true,
+  faultKey: true,
+  severity: true,
+  state: true,
+  raisedAt: true,
+  version: true,
+  acknowledgedBy: true,
+  assignee: true,
+  latched: true,
+});
+export type AlertBrief = z.infer<typeof alertBrief>;
+
+export const ALERT_CHANGES = ['acknowledged', 'assigned', 'shelved', 'unshelved', 'reset', 'escalated'] as const;
+export type AlertChange = (typeof ALERT_CHANGES)[number];
+
 const ticketNews = z.object({ tenant: tenantId, ticket: ticketSummary, evidenceUrl: z.string() });
+
+/** Body of the signed webhook to a service centre (Standard Webhooks: headers webhook-id, -timestamp, -signature). */
 export const webhookBody = z.discriminatedUnion('type', [
   z.object({ type: z.literal('ticket.opened'), timestamp: z.iso.datetime(), data: ticketNews }),
   z.object({
     type: z.literal('ticket.escalated'),
     timestamp: z.iso.datetime(),
     data: ticketNews.extend({ escalation: escalationView.omit({ firedAt: true }) }),
+  }),
+  z.object({
+    type: z.literal('alert.changed'),
+    timestamp: z.iso.datetime(),
+    data: z.object({
+      tenant: tenantId,
+      change: z.enum(ALERT_CHANGES),
+      alert: alertBrief,
+      /** `system`, or the user's id. */
+      actor: z.string(),
+      reason: z.string().optional(),
+      /** Of an escalation, from 1. */
+      level: z.number().int().optional(),
+      alertUrl: z.string(),
+    }),
+  }),
+  z.object({
+    type: z.enum(['group.opened', 'group.closed']),
+    timestamp: z.iso.datetime(),
+    data: z.object({ tenant: tenantId, group: alarmGroup, groupUrl: z.string() }),
+  }),
+  z.object({
+    type: z.literal('silence.ended'),
+    timestamp: z.iso.datetime(),
+    data: z.object({ tenant: tenantId, silence, report: silenceReport, silenceUrl: z.string() }),
   }),
 ]);
 export type WebhookBody = z.infer<typeof webhookBody>;
