@@ -1,6 +1,6 @@
 /** Device lists as people export them from a spreadsheet: every row is either good, or named with its field and reason. */
 import { describe, expect, it } from 'vitest';
-import { csvLine, readDeviceRows } from '../../app/device-csv.ts';
+import { csvLine, readDeviceRows, wavesOf } from '../../app/device-csv.ts';
 
 const read = (text: string) => readDeviceRows(new TextEncoder().encode(text));
 
@@ -41,6 +41,21 @@ describe('a CSV of devices', () => {
     ['id,model\n"f-1,refrigerator\n', /not a readable CSV/],
   ])('is refused whole when it is %j', (text, message) => {
     expect(() => read(text)).toThrow(message);
+  });
+
+  it('names the device above each one, and those come first, in whatever order the file has them', () => {
+    const { good, bad } = read(
+      'id,model,parent,batch\nsensor,refrigerator,hub,B7\nhub,refrigerator,van,\nvan,electric-van,,\nother,refrigerator,registered-before,\n',
+    );
+    expect(bad).toEqual([]);
+    expect(good[0]?.device).toEqual({ id: 'sensor', model: 'refrigerator', parent: 'hub', batch: 'B7' });
+    expect(wavesOf(good).map((wave) => wave.map((row) => row.device.id))).toEqual([
+      ['van', 'other'],
+      ['hub'],
+      ['sensor'],
+    ]);
+    const circle = read('id,model,parent\na,m,b\nb,m,a\n').good;
+    expect(wavesOf(circle)).toEqual([circle]);
   });
 
   it('is refused whole when it is not UTF-8', () => {
