@@ -100,11 +100,29 @@ describeOnDatabases('the API', clock, (database) => {
         Object.keys(methods).map((method) => [method.toUpperCase() as 'GET', path.replace(/\{\w+\}/g, 'x')] as const),
       );
       const inside = routes.filter(
-        ([method, path]) => path.startsWith('/api/v1') && !((method as string) === 'POST' && doors.includes(path)),
+        ([method, path]) =>
+          path.startsWith('/api/v1') &&
+          !path.startsWith('/api/v1/public/') &&
+          !((method as string) === 'POST' && doors.includes(path)),
       );
       expect(inside.length).toBeGreaterThan(25);
       for (const [method, path] of inside) {
         expect([method, path, (await harness.request(undefined, method, path)).status]).toEqual([method, path, 401]);
+      }
+    });
+
+    it('asks the secret of a link on the routes for customers, and says that it takes no other credentials', async () => {
+      const document = (await harness.api.openapi()) as {
+        paths: Record<string, Record<string, { security?: object[] }>>;
+      };
+      const open = Object.entries(document.paths).filter(([path]) => path.startsWith('/api/v1/public/'));
+      expect(open.length).toBeGreaterThan(0);
+      for (const [path, methods] of open) {
+        for (const [method, { security }] of Object.entries(methods)) {
+          expect([path, method, security]).toEqual([path, method, []]);
+          const answer = await harness.request(undefined, method.toUpperCase() as 'GET', path, { body: {} });
+          expect([path, method, answer.status]).toEqual([path, method, 400]);
+        }
       }
     });
   });
