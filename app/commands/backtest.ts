@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander';
 import { backtestScore } from '../../analytics/evaluate/backtest-score.ts';
 import { PROFILES, type Profile } from '../../analytics/evaluate/row-scorer.ts';
 import { runCommand } from '../cli-support.ts';
+import { registerReplay } from './backtest-replay.ts';
 
 interface ScoreFlags {
   readonly in: string;
@@ -27,6 +28,7 @@ export function register(program: Command): void {
     )
     .option('--json', 'print the summary as JSON')
     .action(runCommand(score));
+  registerReplay(backtest);
 }
 
 async function score(flags: ScoreFlags): Promise<void> {
