@@ -76,9 +76,8 @@ export function createJudgedScoring(options: JudgedOptions): JudgedScoring {
   /** A device counts once a day of its own clock for each version that judges it. */
   function countDay(state: DeviceState, sample: SampleToScore, role: VersionExposure['role'], judge: Judge): void {
     const day = dayOf(sample.observedAt);
-    const by = `${judge.by.name} ${judge.by.version}`;
-    if (state.counted?.day === day && state.counted.by === by) return;
-    state.counted = { day, by };
+    if (state.counted?.day === day && state.counted.by === judge.label) return;
+    state.counted = { day, by: judge.label };
     const seen = exposure(sample, state, role, judge);
     seen.deviceDays++;
     seen.firstAt = Math.min(seen.firstAt, sample.observedAt);

@@ -11,6 +11,8 @@ import { assignmentAt, assignmentKey, type OrderBook, sameVersion } from './orde
 
 export interface Judge {
   readonly by: VersionName;
+  /** Both in one, as devices remember it. */
+  readonly label: string;
   readonly scorer: DeviceScorer;
 }
 
@@ -74,7 +76,7 @@ export function createBench(setup: JudgesSetup): Bench {
   const judge = (version: RunnableVersion, prognosis: readonly VersionName[] | undefined): Judge => {
     const runnable = runnableHere(version, shipped);
     const by = { name: runnable.name, version: runnable.version };
-    return { by, scorer: scorerOf(runnable, prognosis) };
+    return { by, label: `${by.name} ${by.version}`, scorer: scorerOf(runnable, prognosis) };
   };
 
   /** One span for each position from which somebody else judges. */
@@ -93,7 +95,7 @@ export function createBench(setup: JudgesSetup): Bench {
           active: judge(assigned?.active ?? shipped, prognosis),
           shadows: (assigned?.shadows ?? []).map((shadow) => {
             const one = judge(shadow, prognosis);
-            return { ...one, key: `${one.by.name} ${one.by.version} @${shadow.since}` };
+            return { ...one, key: `${one.label} @${shadow.since}` };
           }),
         };
       });

@@ -55,6 +55,8 @@ export interface ReplayedTicket {
   /** Episodes attached to it, oldest first. */
   readonly alerts: readonly string[];
   readonly outcome: 'fault' | 'noFault' | 'unknown';
+  /** Of a right ticket: from the beginning of the fault, as far as that is known, until it opened; negative = before. */
+  readonly delayMs?: number;
 }
 
 export interface Costs {
@@ -170,7 +172,10 @@ function judged(ticket: OpenTicket, alerts: ReadonlyMap<string, Episode>, { outc
   const { device, model, component, faultKey, openedAt, reason } = ticket;
   const about = outcomes.filter((known) => concerns(ticket, alerts, known));
   const outcome = about.some((one) => one.result === 'fault') ? 'fault' : about.length > 0 ? 'noFault' : 'unknown';
-  return { device, model, component, faultKey, openedAt, reason, alerts: ticket.alerts, outcome };
+  const facts = { device, model, component, faultKey, openedAt, reason, alerts: ticket.alerts, outcome } as const;
+  if (outcome !== 'fault') return facts;
+  const began = Math.min(...about.filter((one) => one.result === 'fault').map((one) => one.from));
+  return { ...facts, delayMs: openedAt - began };
 }
 
 /** Same machine and component, and a common time between the onset and the end of what is known. */
