@@ -15,7 +15,7 @@ import type { LoggedEntry, LogReader, Position } from '../contract/ports/telemet
 import { ORDER_BOOK } from '../contract/ports/versions.ts';
 import { decodeTelemetryEntry } from '../contract/wire/log-entry.ts';
 import { type AlertPolicy, DEFAULT_POLICY } from './alerts/policy.ts';
-import { type DeviceState, initDevice, reviveDevice } from './device-state.ts';
+import { type DeviceState, initDevice, packDevice, reviveDevice } from './device-state.ts';
 import { arrive, DEFAULT_ORDER, initOrder, type OrderedSample, type OrderLimits, takeDue } from './event-order.ts';
 import type { Prognoser } from './prognosis/prognoser.ts';
 import { createJudgedScoring } from './registry/judged-scoring.ts';
@@ -344,7 +344,7 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
   async function save(): Promise<void> {
     const changed = [...devices.values()].filter((cached) => cached.dirty);
     if (position !== savedPosition || unsavedSweep) {
-      const states: DeviceCheckpoint[] = changed.map(({ ref, state }) => ({ ...ref, state }));
+      const states: DeviceCheckpoint[] = changed.map(({ ref, state }) => ({ ...ref, state: packDevice(state) }));
       const listed = waiting.size > 0;
       if (listed || waitingListSaved) states.push({ ...WAITING_LIST, state: waitingList() });
       const book = judged.unsaved();

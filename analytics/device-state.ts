@@ -5,13 +5,16 @@
 import type { BandState } from './alerts/bands.ts';
 import type { EpisodeState } from './alerts/episode.ts';
 import { type ContextState, initContext } from './detectors/context.ts';
+import type { DesignState } from './detectors/design.ts';
+import type { SensorState } from './detectors/sensor-health.ts';
 import type { MonitorState } from './detectors/signal-monitor.ts';
 import type { OrderState } from './event-order.ts';
 import type { DevicePlan } from './plan.ts';
 import type { ShadowStates } from './registry/shadow.ts';
+import { packJson, unpackJson } from './state-codec.ts';
 
 /** Rises when old states can no longer be continued: such a device starts anew. */
-export const STATE_VERSION = 1;
+export const STATE_VERSION = 2;
 
 /** The newest judgement of one signal in one mode; surprises are signed. */
 export interface LastJudgement {
@@ -27,6 +30,8 @@ export interface LastJudgement {
 
 export interface ModeState {
   readonly monitor: MonitorState;
+  /** Which design of its mode it shares; absent where it has its own. */
+  readonly design?: number;
   last: LastJudgement | null;
 }
 
@@ -77,11 +82,15 @@ export interface DeviceState {
   /** Values of a signal too many to remember. */
   overflow: number;
   context: ContextState | null;
+  /** by operating mode: the rows that its signals were measured in */
+  readonly designs: Record<string, DesignState[]>;
   /** by signal */
   readonly signals: Record<string, SignalState>;
   /** by fault key */
   readonly episodes: Record<string, EpisodeState>;
   readonly prognosers: PrognoserState[];
+  /** by signal; only of models of the catalogue */
+  sensors?: Record<string, SensorState>;
   /** Absent in states of older versions. */
   whole?: WholeState;
   /** Samples that wait for stragglers; only in production, where samples arrive. */
@@ -104,6 +113,7 @@ export function initDevice(modelId: string): DeviceState {
     intervalMs: null,
     overflow: 0,
     context: null,
+    designs: {},
     signals: {},
     episodes: {},
     prognosers: [],
@@ -122,6 +132,19 @@ export function contextOf(state: DeviceState, plan: DevicePlan): ContextState {
  */
 export function reviveDevice(stored: unknown, modelId?: string): DeviceState | undefined {
   if (typeof stored !== 'object' || stored === null) return undefined;
-  const { v, model } = stored as { v?: unknown; model?: unknown };
-  return v === STATE_VERSION && (modelId === undefined || model === modelId) ? (stored as DeviceState) : undefined;
+  const { v, model, packed } = stored as { v?: unknown; model?: unknown; packed?: unknown };
+  if (v !== STATE_VERSION || (modelId !== undefined && model !== modelId)) return undefined;
+  return typeof packed === 'string' ? (unpackJson(packed) as DeviceState) : (stored as DeviceState);
+}
+
+/** What a checkpoint holds. */
+export interface PackedDevice {
+  readonly v: typeof STATE_VERSION;
+  readonly model: string;
+  readonly packed: string;
+}
+
+/** A state as short as it gets without loss, for {@link reviveDevice}. */
+export function packDevice(state: DeviceState): PackedDevice {
+  return { v: STATE_VERSION, model: state.model, packed: packJson(state) };
 }

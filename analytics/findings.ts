@@ -1,6 +1,13 @@
 /** Alerts as they leave analytics: an episode's event with its evidence. */
 import type { FailureMode } from '../contract/devices/device-model.ts';
-import type { AlertFinding, Clearing, Contribution, Evidence, Prediction } from '../contract/ports/findings.ts';
+import type {
+  AlertFinding,
+  Clearing,
+  Contribution,
+  Evidence,
+  LikelyCause,
+  Prediction,
+} from '../contract/ports/findings.ts';
 import { bandPoints } from './alerts/bands.ts';
 import type { EpisodeEvent, EpisodeState } from './alerts/episode.ts';
 import { stableId } from './alerts/identity.ts';
@@ -14,7 +21,8 @@ import {
   type SignalEvidence,
   UNEXPLAINED,
 } from './diagnosis/diagnose.ts';
-import type { DevicePlan } from './plan.ts';
+import { sensorCauses } from './diagnosis/sensor-faults.ts';
+import type { DevicePlan, SensorPlan } from './plan.ts';
 import type { SampleToScore } from './scoring/sample.ts';
 import { scoreOf } from './stats/combine.ts';
 
@@ -24,6 +32,8 @@ export interface AlertFacts {
   readonly sample: SampleToScore;
   /** `undefined` = unexplained. */
   readonly mode: FailureMode | undefined;
+  /** The sensor that is at fault; `undefined` = none. */
+  readonly sensor: SensorPlan | undefined;
   readonly event: EpisodeEvent;
   readonly episode: EpisodeState;
   readonly surprise: number;
@@ -36,7 +46,7 @@ const MAX_LINES = 8;
 
 /** The finding of one event. Its id counts the findings of its episode, so a replay gives it again. */
 export function alertFindingOf(facts: AlertFacts): AlertFinding {
-  const { sample, plan, mode, event } = facts;
+  const { sample, plan, mode, sensor, event } = facts;
   const { episode } = event;
   return {
     id: stableId(episode.id, event.kind, episode.findings),
@@ -47,8 +57,8 @@ export function alertFindingOf(facts: AlertFacts): AlertFinding {
     at: sample.observedAt,
     position: sample.position,
     episode: episode.id,
-    faultKey: mode?.code ?? UNEXPLAINED,
-    component: mode?.component ?? 'device',
+    faultKey: mode?.code ?? sensor?.faultKey ?? UNEXPLAINED,
+    component: mode?.component ?? sensor?.component ?? 'device',
     severity: episode.severity,
     confirmed: episode.confirmed,
     onset: episode.onset,
@@ -75,7 +85,7 @@ function evidenceOf(facts: AlertFacts): Evidence {
     score: scoreOf(surprise),
     threshold: scoreOf(plan.threshold),
     because,
-    likelyCauses: likelyCauses(facts.ranked),
+    likelyCauses: causesOf(facts),
     ...(prediction ? { prediction } : {}),
     bands: Object.fromEntries(
       because.map(({ signal }) => [signal, bandPoints(state.signals[signal]?.band ?? { points: [], count: 0 })]),
@@ -91,6 +101,11 @@ function clearingOf(policy: AlertPolicy, prediction: Prediction | undefined): Cl
     ms: policy.offMs,
     ...(life ? { warnHorizon: policy.warnHorizon[life.unit] } : {}),
   };
+}
+
+function causesOf({ ranked, sensor, explained }: AlertFacts): LikelyCause[] {
+  const modes = likelyCauses(ranked);
+  return sensor ? sensorCauses(sensor.name, sensor.label, explained?.sensorFault, modes) : modes;
 }
 
 /** Deviating signals of this fault key, or, when it was only foreseen, the signals in which the failure mode shows. */
@@ -118,7 +133,8 @@ function contributionOf(
   const last = explained?.whole?.lines.find((line) => line.signal === signal) ?? strongestMode(state, signal);
   if (!last) return undefined;
   const { value, expected, low, high } = last;
-  const unit = plan.conditions.find((one) => one.name === signal)?.unit ?? '';
+  const known = (one: { readonly name: string }): boolean => one.name === signal;
+  const unit = (plan.conditions.find(known) ?? plan.sensors.find(known))?.unit ?? '';
   const since = 'driftSince' in last ? (last.driftSince ?? undefined) : undefined;
   return {
     signal,

@@ -4,11 +4,13 @@ import { HOUR_MS, MINUTE_MS } from '../contract/kernel/time.ts';
 import type { VersionName } from '../contract/ports/findings.ts';
 import type { AlertPolicy } from './alerts/policy.ts';
 import { raiseThreshold } from './alerts/policy.ts';
+import { type Consequence, consequenceOf } from './detectors/consequence.ts';
 import type { ContextSpec } from './detectors/context.ts';
 import type { DeviceDetector } from './detectors/device-detector.ts';
 import { DEVICE_DETECTORS } from './detectors/registry.ts';
 import { assumedRhythm, monitorParams, type Rhythm } from './detectors/settings.ts';
 import type { MonitorParams } from './detectors/signal-monitor.ts';
+import { sensorFaultKey } from './diagnosis/sensor-faults.ts';
 import type { Prognoser } from './prognosis/prognoser.ts';
 
 export interface SignalPlan {
@@ -18,6 +20,17 @@ export interface SignalPlan {
   readonly params: MonitorParams;
 }
 
+/** A sensor that is watched for faults of its own. */
+export interface SensorPlan {
+  readonly name: string;
+  readonly faultKey: string;
+  readonly label: string;
+  readonly unit: string;
+  readonly component: string;
+  /** A step below it is no noise. */
+  readonly leastStep: number;
+}
+
 export interface DevicePlan {
   readonly modelId: string;
   readonly model: DeviceModel | undefined;
@@ -25,12 +38,15 @@ export interface DevicePlan {
   readonly conditions: readonly SignalPlan[];
   /** @param alone it is the only signal of its sample */
   readonly planSignal: (name: string, alone?: boolean) => SignalPlan;
+  readonly sensors: readonly SensorPlan[];
   /** Detectors that see all signals of a sample at once. */
   readonly deviceDetectors: readonly DeviceDetector<unknown>[];
   readonly contexts: readonly ContextSpec[];
   readonly modeSignal: string | undefined;
   /** Operating modes of the catalogue; a device may send any text, and each mode costs memory. */
   readonly modeIds: ReadonlySet<string>;
+  /** What the baselines of all signals have in common; absent where they have nothing. */
+  readonly baseline?: { readonly seasonMs?: number; readonly memorySamples: number };
   readonly modes: readonly FailureMode[];
   readonly prognosers: readonly Prognoser<unknown>[];
   /** Predictions are renewed every so many samples: each sample of a slow device, every three hours for a fast one. */
@@ -68,7 +84,13 @@ export function planModel(
     name: signal.name,
     unit: signal.unit,
     range: signal.range,
-    params: monitorParams(rhythm, contexts.length, signal.range),
+    params: monitorParams(
+      rhythm,
+      contexts.length,
+      signal.range,
+      false,
+      consequenceOf(signal.range, limitsOf(model, signal.name)),
+    ),
   });
   return {
     modelId: model.id,
@@ -80,10 +102,15 @@ export function planModel(
       range: undefined,
       params: monitorParams(rhythm, contexts.length, undefined),
     }),
+    sensors: model.signals.filter(({ role, kind }) => SENSED.has(role) && kind === 'number').map(sensorPlan),
     deviceDetectors: [],
     contexts: contexts.map(contextSpec),
     modeSignal: model.signals.find((signal) => signal.role === 'mode')?.name,
     modeIds: new Set(model.modes.map((mode) => mode.id)),
+    baseline: {
+      ...(rhythm.seasonMs ? { seasonMs: rhythm.seasonMs } : {}),
+      memorySamples: monitorParams(rhythm, contexts.length, undefined).seasonal.memorySamples,
+    },
     modes: model.failureModes,
     prognosers,
     predictEverySamples: Math.max(1, Math.round(PREDICT_EVERY_MS / model.intervalMs)),
@@ -106,6 +133,7 @@ export function planUnknown(modelId: string, intervalMs: number, policy: AlertPo
     model: undefined,
     conditions: [],
     planSignal: (name, alone) => ({ name, unit: '', range: undefined, params: alone ? aloneParams : params }),
+    sensors: [],
     deviceDetectors: DEVICE_DETECTORS,
     contexts: [],
     modeSignal: undefined,
@@ -123,6 +151,22 @@ export function planUnknown(modelId: string, intervalMs: number, policy: AlertPo
       adoptAfterMs: Math.min(policy.adoptAfterMs, ADOPT_AFTER_SAMPLES * intervalMs),
     },
   };
+}
+
+/** Roles of signals that a sensor measures; counters and modes are made by the controller. */
+const SENSED: ReadonlySet<string> = new Set(['condition', 'context']);
+const LEAST_STEP_SHARE = 0.001;
+
+function sensorPlan({ name, label, unit, component, range }: SignalSpec): SensorPlan {
+  const leastStep = range ? LEAST_STEP_SHARE * (range[1] - range[0]) : 0;
+  return { name, faultKey: sensorFaultKey(name), label, unit, component, leastStep };
+}
+
+function limitsOf(model: DeviceModel, signal: string): Consequence['limits'] {
+  return model.failureModes
+    .map((mode) => mode.endOfLife)
+    .filter((end) => end !== undefined)
+    .filter((end) => end.signal === signal);
 }
 
 /** A context signal as a feature; a boolean is 0 or 1 and keeps that scale. */

@@ -7,11 +7,13 @@ import { teachMonitor } from './detectors/signal-monitor.ts';
 import type { DeviceState } from './device-state.ts';
 import type { DevicePlan } from './plan.ts';
 import { judgeWhole, learnWhole, teachWhole } from './score-whole.ts';
+import { learnRows } from './scoring/baseline-rows.ts';
 import { judgeSignals, modeNameOf } from './scoring/judge-signals.ts';
 import { learnSignals } from './scoring/learn-signals.ts';
 import { renewPredictions } from './scoring/renew-predictions.ts';
 import type { SampleOutcome, SampleToScore } from './scoring/sample.ts';
 import { stepAlerts } from './scoring/step-alerts.ts';
+import { watchSensors } from './scoring/watch-sensors.ts';
 
 export type { SampleOutcome, SampleToScore } from './scoring/sample.ts';
 
@@ -25,22 +27,25 @@ export function scoreSample(state: DeviceState, plan: DevicePlan, sample: Sample
   }
   state.newestAt = sample.observedAt;
   state.samples++;
-  const judged = judgeSignals(state, plan, sample);
-  const whole = judgeWhole(state, plan, modeNameOf(plan, sample), {
+  const modeName = modeNameOf(plan, sample);
+  const sensors = watchSensors(state, plan, sample, modeName);
+  const judged = judgeSignals(state, plan, sample, sensors.lying);
+  const whole = judgeWhole(state, plan, modeName, {
     at: sample.observedAt,
     names: judged.map((one) => one.plan.name),
     values: judged.map((one) => one.value),
   });
   if (sample.healthy) {
     for (const { mode, input, result } of judged) teachMonitor(mode.monitor, input, result);
+    learnRows(state, plan, modeName, judged);
     if (whole) teachWhole(state, plan, whole);
     return { kind: 'scored', findings: [], values: judged.length, surprise: 0, novelty: 0 };
   }
   const predictions = renewPredictions(state, plan, sample);
   const findings: Finding[] = predictions.map((one) => one.finding).filter((finding) => finding !== undefined);
-  const { surprise, novelty, alerts } = stepAlerts(state, plan, sample, judged, whole, predictions);
+  const { surprise, novelty, alerts } = stepAlerts(state, plan, sample, judged, whole, predictions, sensors);
   findings.push(...alerts);
-  learnSignals(state, plan, sample, judged);
+  learnRows(state, plan, modeName, learnSignals(state, plan, sample, judged, sensors.lying));
   if (whole) learnWhole(state, plan, whole);
   return { kind: 'scored', findings, values: judged.length, surprise, novelty };
 }

@@ -1,4 +1,5 @@
 /** The end of one recording and the beginning of the next on the same device state. */
+import { restartSensor } from './detectors/sensor-health.ts';
 import { restartMonitor } from './detectors/signal-monitor.ts';
 import type { DeviceState } from './device-state.ts';
 import { restartWhole } from './score-whole.ts';
@@ -17,5 +18,6 @@ export function startRecording(state: DeviceState): void {
       restartMonitor(mode.monitor);
     }
   }
+  for (const sensor of Object.values(state.sensors ?? {})) restartSensor(sensor);
   restartWhole(state);
 }

@@ -1,5 +1,6 @@
 /** Expected band of one signal over the last days, for the plot of a ticket's evidence. Bounded, coarse, plain JSON. */
 import type { BandPoint } from '../../contract/ports/findings.ts';
+import { brief } from '../stats/rounding.ts';
 
 /** Flat runs of `[at, expected, low, high]`, oldest first; the last one is still being widened. */
 export interface BandState {
@@ -8,7 +9,7 @@ export interface BandState {
   count: number;
 }
 
-const POINTS = 30;
+const POINTS = 24;
 const FIELDS = 4;
 
 export function initBand(): BandState {
@@ -27,16 +28,16 @@ export function recordBand(
   const { points } = band;
   const last = points.length - FIELDS;
   if (last < 0 || at - (points[last] as number) >= slotMs) {
-    points.push(at, round(expected), round(low), round(high));
+    points.push(at, brief(expected), brief(low), brief(high));
     band.count = 1;
     if (points.length > POINTS * FIELDS) points.splice(0, FIELDS);
     return;
   }
   band.count++;
   const mean = points[last + 1] as number;
-  points[last + 1] = round(mean + (expected - mean) / band.count);
-  points[last + 2] = Math.min(points[last + 2] as number, round(low));
-  points[last + 3] = Math.max(points[last + 3] as number, round(high));
+  points[last + 1] = brief(mean + (expected - mean) / band.count);
+  points[last + 2] = Math.min(points[last + 2] as number, brief(low));
+  points[last + 3] = Math.max(points[last + 3] as number, brief(high));
 }
 
 export function bandPoints(band: BandState): BandPoint[] {
@@ -44,15 +45,15 @@ export function bandPoints(band: BandState): BandPoint[] {
   for (let i = 0; i < band.points.length; i += FIELDS) {
     out.push({
       at: band.points[i] as number,
-      expected: band.points[i + 1] as number,
-      low: band.points[i + 2] as number,
-      high: band.points[i + 3] as number,
+      expected: round(band.points[i + 1] as number),
+      low: round(band.points[i + 2] as number),
+      high: round(band.points[i + 3] as number),
     });
   }
   return out;
 }
 
-/** Float32 precision is plenty for a plot, and short in JSON after rounding to five digits. */
+/** Five digits are plenty for a plot. */
 function round(value: number): number {
   if (value === 0) return 0;
   const scale = 10 ** (4 - Math.floor(Math.log10(Math.abs(value))));

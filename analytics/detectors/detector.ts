@@ -3,6 +3,7 @@
  * can be withheld, so a fault is not taught as normal. State is plain JSON: a restart resumes in the middle of anything.
  * O(1) work and memory a sample, deterministic, no clock, no look-ahead.
  */
+import type { BaselineRow } from './design.ts';
 
 export interface DetectorInput {
   /** Device time, epoch ms; never falls. */
@@ -11,6 +12,8 @@ export interface DetectorInput {
   readonly value: number | undefined;
   /** Scaled values that explain the signal (load, weather); always of the same length for one detector. */
   readonly context: readonly number[];
+  /** What the context and the time are worth, where many signals share them: see design.ts. */
+  readonly row?: BaselineRow;
 }
 
 export type DetectorResult =
@@ -20,6 +23,8 @@ export type DetectorResult =
       readonly kind: 'scored';
       /** −log10 of the chance that a healthy stream is at least this unusual in one sample; ≥ 0, finite. */
       readonly surprise: number;
+      /** The same without regard to whether it matters, where that differs: decides what may be learned as normal. */
+      readonly rarity?: number;
       /** Which way it deviates. */
       readonly direction: 'up' | 'down';
       /** Middle and edges of the expected band (about 3 sigma), in the unit of the input. */

@@ -77,6 +77,12 @@ const MAX_SUM = 40;
 const WITHHOLD_SURPRISE = 1.5;
 /** Correlation of neighbouring blocks from which they are made longer. */
 const HANGS_TOGETHER = 0.4;
+/** What is remembered is rounded to single precision: more than enough, and half as long in a checkpoint. */
+const single = Math.fround;
+/** A block of a rare mode lasts so many times as long and has that much fewer samples. */
+const RARE_BLOCKS = 4;
+/** Blocks are made longer only while the reference has no more than so many warm-ups of them: later it may be a fault. */
+const SETTLE_WARMUPS = 3;
 /** So many quiet blocks in a row end a drift. */
 const QUIET_BLOCKS = 6;
 
@@ -96,7 +102,7 @@ const UNKNOWN_REFERENCE = {
 
 export const drift: Detector<DriftParams, DriftState> = {
   name: 'drift',
-  version: '1',
+  version: '2',
   init: (params) => ({
     params,
     blockSamples: params.blockSamples,
@@ -129,14 +135,21 @@ export const drift: Detector<DriftParams, DriftState> = {
   learn(state, input, trusted) {
     if (!isPresent(input.value)) return state;
     if (state.blockCount === 0) state.blockStart = input.at;
-    state.blockSum += Math.max(-CLIP, Math.min(CLIP, input.value));
+    state.blockSum = single(state.blockSum + Math.max(-CLIP, Math.min(CLIP, input.value)));
     state.blockCount++;
     if (!trusted) state.blockUntrusted++;
-    const complete = state.blockCount >= state.blockSamples && input.at - state.blockStart >= state.params.blockMs;
-    if (complete) closeBlock(state, input.at);
+    if (isComplete(state, input.at - state.blockStart)) closeBlock(state, input.at);
     return state;
   },
 };
+
+/** In a rare mode the samples of a whole season are few, but of different hours: a quarter of the number will do. */
+function isComplete(state: DriftState, lastedMs: number): boolean {
+  const { blockMs } = state.params;
+  if (lastedMs < blockMs) return false;
+  if (state.blockCount >= state.blockSamples) return true;
+  return blockMs > 0 && lastedMs >= RARE_BLOCKS * blockMs && RARE_BLOCKS * state.blockCount >= state.blockSamples;
+}
 
 /** Since when the signal has been drifting, by Page's estimate: the last time its sum was zero. `undefined` = it is not. */
 export function driftingSince(state: DriftState): number | undefined {
@@ -207,6 +220,9 @@ function closeBlock(state: DriftState, at: number): void {
 function settle(state: DriftState): void {
   const correlation = state.variance > 0 ? state.lagCovariance / state.variance : 0;
   if (correlation < HANGS_TOGETHER || state.wanders) return;
+  if (!state.params.needsRest && state.blocks > SETTLE_WARMUPS * state.params.warmupBlocks) return;
+  // What moves less than what is believed anyway may hang together as it likes: a slow fault begins like that.
+  if (state.variance < MIN_BLOCK_SIGMA ** 2) return;
   const longest = state.blockSamples * 2 > state.params.maxBlockSamples;
   if (longest && !state.params.needsRest) return;
   if (longest) state.wanders = true;
@@ -220,9 +236,9 @@ function chart(state: DriftState, value: number, started: number, at: number): v
   const k = allowanceOf(state);
   if (state.up === 0) state.upSince = started;
   if (state.down === 0) state.downSince = started;
-  state.up = Math.max(0, Math.min(MAX_SUM, state.up + z - k));
-  state.down = Math.max(0, Math.min(MAX_SUM, state.down - z - k));
-  state.ewma += EWMA_WEIGHT * (z - state.ewma);
+  state.up = single(Math.max(0, Math.min(MAX_SUM, state.up + z - k)));
+  state.down = single(Math.max(0, Math.min(MAX_SUM, state.down - z - k)));
+  state.ewma = single(state.ewma + EWMA_WEIGHT * (z - state.ewma));
   state.quiet = Math.abs(state.ewma) < 1.5 * EWMA_SIGMA ? state.quiet + 1 : 0;
   if (state.quiet < QUIET_BLOCKS) return;
   // Back to normal for so long that what the sums still hold is history.
@@ -236,14 +252,17 @@ function learnReference(state: DriftState, value: number): void {
   state.blocks++;
   const weight = 1 / Math.min(state.params.memoryBlocks, state.blocks);
   const before = value - state.mean;
-  state.mean += weight * before;
+  state.mean = single(state.mean + weight * before);
   const deviation = value - state.mean;
   if (state.blocks > 1) {
     // Welford's update; n − 1 keeps the variance of the first few blocks unbiased.
-    state.variance += (before * deviation - state.variance) / Math.min(state.params.memoryBlocks, state.blocks - 1);
-    state.lagCovariance += weight * (deviation * state.lastDeviation - state.lagCovariance);
+    const step = (before * deviation - state.variance) / Math.min(state.params.memoryBlocks, state.blocks - 1);
+    state.variance = single(state.variance + step);
+    state.lagCovariance = single(
+      state.lagCovariance + weight * (deviation * state.lastDeviation - state.lagCovariance),
+    );
   }
-  state.lastDeviation = deviation;
+  state.lastDeviation = single(deviation);
 }
 
 function resetBlock(state: DriftState): void {

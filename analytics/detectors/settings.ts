@@ -1,5 +1,6 @@
 /** How long the detectors of a signal warm up, remember and average: derived from interval and season, never set per device. */
 import { DAY_MS, HOUR_MS, MINUTE_MS } from '../../contract/kernel/time.ts';
+import type { Consequence } from './consequence.ts';
 import type { MonitorParams } from './signal-monitor.ts';
 
 export interface Rhythm {
@@ -16,18 +17,21 @@ const MIN_SPREAD_SHARE = 0.001;
  * Parameters of the ensemble for one signal.
  * @param range physically possible values, when known
  * @param needsRest whether a signal that wanders by itself is left out of the search for drift
+ * @param consequence which changes matter, when known
  */
 export function monitorParams(
   rhythm: Rhythm,
   contextCount: number,
   range: readonly [number, number] | undefined,
   needsRest = false,
+  consequence?: Consequence,
 ): MonitorParams {
   const minSpread = range ? (range[1] - range[0]) * MIN_SPREAD_SHARE : 0;
   const { seasonMs } = rhythm;
+  const known = consequence ? { consequence } : {};
   if (!seasonMs) {
     return {
-      seasonal: { contextCount, warmupSamples: 20, memorySamples: 2_000, minSpread },
+      seasonal: { contextCount, warmupSamples: 20, memorySamples: 2_000, minSpread, ...known },
       drift: {
         blockSamples: 4,
         maxBlockSamples: 64,
@@ -46,6 +50,7 @@ export function monitorParams(
       warmupSamples: clamp(seasonSamples / 4, 20, 300),
       memorySamples: clamp(MEMORY_SEASONS * seasonSamples, 500, 20_000),
       minSpread,
+      ...known,
     },
     // Four blocks a season; a mode that is rare fills its blocks more slowly.
     drift: {

@@ -25,6 +25,8 @@ export interface MonitorState {
   readonly drift: DriftState;
   /** Signed surprises of the samples before this one, newest first, {@link PERSIST_SAMPLES} − 1 of them. */
   readonly recent: number[];
+  /** The same for their rarity. */
+  readonly rare: number[];
   readonly novelty?: NoveltyState;
 }
 
@@ -32,8 +34,12 @@ export interface MonitorState {
 export interface MonitorResult {
   /** Surprise of this sample alone. */
   readonly instant: number;
+  /** Rarity of this sample alone. */
+  readonly instantRarity: number;
   /** The weakest of the last {@link PERSIST_SAMPLES} samples when all deviate the same way, else 0. */
   readonly persisted: number;
+  /** The same of how rare the samples are, whether that matters or not; without a sign. */
+  readonly rarity: number;
   readonly drift: number;
   /** Since when it has been drifting; `undefined` = it is not. */
   readonly driftSince: number | undefined;
@@ -55,6 +61,7 @@ export function initMonitor(params: MonitorParams): MonitorState {
     seasonal: seasonalResidual.init(params.seasonal),
     drift: drift.init(params.drift),
     recent: new Array<number>(PERSIST_SAMPLES - 1).fill(0),
+    rare: new Array<number>(PERSIST_SAMPLES - 1).fill(0),
     ...(params.novelty ? { novelty: novelty.init(params.novelty) } : {}),
   };
 }
@@ -65,9 +72,13 @@ export function scoreMonitor(state: MonitorState, input: DetectorInput): Monitor
   if (residual.kind !== 'scored') return undefined;
   const slow = drift.score(state.drift, input);
   const rare = state.novelty ? novelty.score(state.novelty, input) : undefined;
-  const instant = residual.direction === 'up' ? residual.surprise : -residual.surprise;
+  const sign = residual.direction === 'up' ? 1 : -1;
+  const instant = sign * residual.surprise;
+  const instantRarity = sign * (residual.rarity ?? residual.surprise);
   return {
     instant,
+    instantRarity,
+    rarity: Math.abs(persistedSurprise(state.rare, instantRarity)),
     persisted: persistedSurprise(state.recent, instant),
     drift: slow.kind !== 'scored' ? 0 : slow.direction === 'up' ? slow.surprise : -slow.surprise,
     driftSince: driftingSince(state.drift),
@@ -89,8 +100,8 @@ export function learnMonitor(
   if (result) {
     const residual = standardisedResidual(state.seasonal, input);
     drift.learn(state.drift, { at: input.at, value: residual, context: input.context }, trusted);
-    for (let i = state.recent.length - 1; i > 0; i--) state.recent[i] = state.recent[i - 1] as number;
-    state.recent[0] = result.instant;
+    shift(state.recent, result.instant);
+    shift(state.rare, result.instantRarity);
   }
   // Rarity is counted over everything that was seen, odd or not.
   if (state.novelty) novelty.learn(state.novelty, input, true);
@@ -107,6 +118,12 @@ export function teachMonitor(state: MonitorState, input: DetectorInput, result: 
 export function restartMonitor(state: MonitorState): void {
   forgetDrift(state.drift);
   state.recent.fill(0);
+  state.rare.fill(0);
+}
+
+function shift(recent: number[], newest: number): void {
+  for (let i = recent.length - 1; i > 0; i--) recent[i] = recent[i - 1] as number;
+  recent[0] = Math.fround(newest);
 }
 
 function persistedSurprise(recent: readonly number[], instant: number): number {

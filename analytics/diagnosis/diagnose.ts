@@ -5,6 +5,7 @@
 import type { FailureMode } from '../../contract/devices/device-model.ts';
 import type { LikelyCause } from '../../contract/ports/findings.ts';
 import type { DeviceLine } from '../detectors/device-detector.ts';
+import type { SensorFault } from '../detectors/sensor-health.ts';
 import { combineSurprises } from '../stats/combine.ts';
 
 /** What is known about one signal now; surprise carries the sign of the deviation. */
@@ -95,7 +96,9 @@ export interface Attribution {
   readonly surprise: number;
   /** Signals that count for this fault key. */
   readonly signals: readonly SignalEvidence[];
-  /** Present when a detector of the whole device found it. */
+  /** What is wrong with the sensor, for the fault key of a sensor. */
+  readonly sensorFault?: SensorFault | 'off';
+  /** Present when a detector of the whole device, or of a sensor, found it. */
   readonly whole?: {
     readonly detector: { readonly name: string; readonly version: string } | undefined;
     readonly lines: readonly DeviceLine[];

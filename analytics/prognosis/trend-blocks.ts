@@ -78,14 +78,15 @@ function keepValue(state: BlockState, value: number): void {
     state.stride *= 2;
     if ((state.seen - 1) % state.stride !== 0) return;
   }
-  state.values.push(value);
+  // Single precision is plenty, and short in a checkpoint.
+  state.values.push(Math.fround(value));
 }
 
 function closeBlock(plan: BlockPlan, state: BlockState, block: number): boolean {
   const enough = state.values.length >= plan.minValues;
   if (enough) {
     state.at.push((block + 0.5) * state.length);
-    state.levels.push(medianOf(state.values) - phaseOffset(plan, state, block));
+    state.levels.push(Math.fround(medianOf(state.values) - phaseOffset(plan, state, block)));
   }
   state.values = [];
   state.stride = 1;

@@ -22,12 +22,14 @@ export interface Evidence {
   strongest: number;
 }
 
-export function evidenceOf(state: DeviceState, plan: DevicePlan, now: number): Evidence {
+/** @param lying signals whose sensors do not measure: they say nothing about the machine */
+export function evidenceOf(state: DeviceState, plan: DevicePlan, now: number, lying: ReadonlySet<string>): Evidence {
   const evidence: Evidence = { fresh: [], held: [], strongest: 0 };
   const staleMs = Math.max(STALE_MS, STALE_INTERVALS * plan.intervalMs);
   const driftStaleMs = Math.max(DRIFT_STALE_MS, STALE_INTERVALS * plan.intervalMs);
   for (const name in state.signals) {
     const signal = state.signals[name] as SignalState;
+    if (lying.has(name)) continue;
     let fresh = 0;
     let held = 0;
     for (const modeName in signal.modes) {

@@ -15,6 +15,8 @@ import {
 } from '../detectors/signal-monitor.ts';
 import { contextOf, type DeviceState, type ModeState, type SignalState } from '../device-state.ts';
 import type { DevicePlan, SignalPlan } from '../plan.ts';
+import { brief } from '../stats/rounding.ts';
+import { type BaselineRows, baselineRows } from './baseline-rows.ts';
 import type { SampleToScore } from './sample.ts';
 
 const MAX_SIGNALS = 200;
@@ -30,13 +32,19 @@ export interface Judged {
   readonly result: MonitorResult | undefined;
 }
 
-/** Scores every condition signal of the sample; nothing is learned yet. */
-export function judgeSignals(state: DeviceState, plan: DevicePlan, sample: SampleToScore): Judged[] {
+/** Scores every condition signal of the sample; nothing is learned yet. @param lying sensors that do not measure */
+export function judgeSignals(
+  state: DeviceState,
+  plan: DevicePlan,
+  sample: SampleToScore,
+  lying: ReadonlySet<string>,
+): Judged[] {
   const context = contextFeatures(
     contextOf(state, plan),
     plan.contexts.map((spec) => numberOf(sample.signals[spec.name])),
   );
   const modeName = modeNameOf(plan, sample);
+  const rows = baselineRows(state, plan, modeName, sample.observedAt, context, contextLies(plan, lying));
   const judged: Judged[] = [];
   for (const signalPlan of plansOf(state, plan, sample)) {
     const value = sample.signals[signalPlan.name];
@@ -48,8 +56,9 @@ export function judgeSignals(state: DeviceState, plan: DevicePlan, sample: Sampl
     const signal = signalOf(state, signalPlan.name);
     if (!signal) continue;
     if (!plan.model && countsOnly(signal, value)) continue;
-    const mode = modeOf(signal, modeName, signalPlan);
-    const input: DetectorInput = { at: sample.observedAt, value, context };
+    const mode = modeOf(signal, modeName, signalPlan, rows);
+    const row = rows?.row(mode);
+    const input: DetectorInput = { at: sample.observedAt, value, context, ...(row ? { row } : {}) };
     const result = audible(plan, scoreMonitor(mode.monitor, input));
     if (result) {
       note(mode, input.at, value, result);
@@ -58,6 +67,11 @@ export function judgeSignals(state: DeviceState, plan: DevicePlan, sample: Sampl
     judged.push({ plan: signalPlan, signal, mode, value, input, result });
   }
   return judged;
+}
+
+/** Whether a sensor lies that explains the others. */
+export function contextLies(plan: DevicePlan, lying: ReadonlySet<string>): boolean {
+  return lying.size > 0 && plan.contexts.some(({ name }) => lying.has(name));
 }
 
 /** The judgement without what a muted detector says. */
@@ -134,10 +148,14 @@ export function modeNameOf(plan: DevicePlan, sample: SampleToScore): string {
   return typeof value === 'string' && plan.modeIds.has(value) ? value : OTHER_MODE;
 }
 
-function modeOf(signal: SignalState, name: string, plan: SignalPlan): ModeState {
+function modeOf(signal: SignalState, name: string, plan: SignalPlan, rows: BaselineRows | undefined): ModeState {
   const known = Object.hasOwn(signal.modes, name) ? signal.modes[name] : undefined;
   if (known) return known;
-  const mode: ModeState = { monitor: initMonitor(plan.params), last: null };
+  const mode: ModeState = {
+    monitor: initMonitor(plan.params),
+    ...(rows ? { design: rows.join() } : {}),
+    last: null,
+  };
   signal.modes[name] = mode;
   return mode;
 }
@@ -147,11 +165,11 @@ function note(mode: ModeState, at: number, value: number, result: MonitorResult)
   mode.last = {
     at,
     value,
-    expected,
-    low,
-    high,
-    point: result.persisted,
-    drift: result.drift,
+    expected: brief(expected),
+    low: brief(low),
+    high: brief(high),
+    point: brief(result.persisted),
+    drift: brief(result.drift),
     driftSince: result.driftSince ?? null,
   };
 }

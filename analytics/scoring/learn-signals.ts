@@ -2,7 +2,7 @@
 import { learnMonitor } from '../detectors/signal-monitor.ts';
 import type { DeviceState, SignalState } from '../device-state.ts';
 import type { DevicePlan } from '../plan.ts';
-import type { Judged } from './judge-signals.ts';
+import { contextLies, type Judged } from './judge-signals.ts';
 import type { SampleToScore } from './sample.ts';
 
 /** Learning is withheld while a sample is this surprising: p = 0.001 lasting, p = 0.01 for drift. */
@@ -11,22 +11,26 @@ export const WITHHOLD_DRIFT = 2;
 /** A change must also be this many samples long before it is adopted. */
 const ADOPT_SAMPLES = 200;
 
-/** Teaches the detectors the sample, except where it must not become normal. */
+/** Teaches the detectors the sample, except where it must not become normal. @returns what was learned as normal */
 export function learnSignals(
   state: DeviceState,
   plan: DevicePlan,
   sample: SampleToScore,
   judged: readonly Judged[],
-): void {
+  lying: ReadonlySet<string>,
+): readonly Judged[] {
   const implicated = implicatedSignals(state, plan);
-  for (const { plan: signalPlan, signal, mode, input, result } of judged) {
+  const learned: Judged[] = [];
+  const blind = contextLies(plan, lying);
+  for (const one of judged) {
+    const { plan: signalPlan, signal, mode, input, result } = one;
     const anomalous =
-      result !== undefined &&
-      (Math.abs(result.persisted) >= WITHHOLD_PERSISTED || Math.abs(result.drift) >= WITHHOLD_DRIFT);
+      result !== undefined && (result.rarity >= WITHHOLD_PERSISTED || Math.abs(result.drift) >= WITHHOLD_DRIFT);
     const by = implicated.get(signalPlan.name);
-    const trusted = !anomalous && by === undefined;
+    const trusted = !anomalous && by === undefined && !blind && !lying.has(signalPlan.name);
     learnMonitor(mode.monitor, input, result, trusted);
     if (trusted) {
+      learned.push(one);
       signal.withheldSince = null;
       signal.withheldSamples = 0;
       continue;
@@ -38,6 +42,7 @@ export function learnSignals(
     // A known failure mode is never taught as normal; a lasting change that nobody can explain is the new normal.
     if (old && by !== 'known') adopt(signal);
   }
+  return learned;
 }
 
 /** Signals behind open episodes: `known` when a failure mode of the catalogue explains them. */

@@ -14,6 +14,7 @@ import {
   type SignalEvidence,
   UNEXPLAINED,
 } from '../diagnosis/diagnose.ts';
+import { loneSensor, sensorOf } from '../diagnosis/sensor-faults.ts';
 import { alertFindingOf } from '../findings.ts';
 import type { DevicePlan } from '../plan.ts';
 import type { WholeJudgement } from '../score-whole.ts';
@@ -22,6 +23,7 @@ import type { Judged } from './judge-signals.ts';
 import { WITHHOLD_DRIFT } from './learn-signals.ts';
 import type { Renewed } from './renew-predictions.ts';
 import type { SampleToScore } from './sample.ts';
+import type { SensorWatch } from './watch-sensors.ts';
 
 export interface AlertStep {
   readonly surprise: number;
@@ -37,19 +39,28 @@ export function stepAlerts(
   judged: readonly Judged[],
   whole: WholeJudgement | undefined,
   predictions: readonly Renewed[],
+  sensors: SensorWatch,
 ): AlertStep {
   const novelty = judged.reduce((top, one) => Math.max(top, one.result?.novelty ?? 0), 0);
   // The signals of a device that no catalogue describes are judged together, where there are several.
-  const evidence = whole && !plan.model ? NO_EVIDENCE : evidenceOf(state, plan, sample.observedAt);
+  const evidence = whole && !plan.model ? NO_EVIDENCE : evidenceOf(state, plan, sample.observedAt, sensors.lying);
   const open = openKeys(state);
   const busy = predictions.length > 0 || Object.values(state.episodes).some((episode) => !isIdle(episode));
-  const strongest = evidence.held.reduce((top, one) => Math.max(top, Math.abs(one.surprise)), whole?.surprise ?? 0);
+  const strongest = Math.max(
+    whole?.surprise ?? 0,
+    ...evidence.held.map((one) => Math.abs(one.surprise)),
+    ...sensors.found.map((one) => one.surprise),
+  );
   // Nearly every sample of a healthy device ends here.
   if (!busy && strongest < plan.threshold * plan.policy.clearShare)
     return { surprise: Math.max(evidence.strongest, whole?.surprise ?? 0), novelty, alerts: [] };
 
-  const fresh = withWhole(attribute(plan.modes, open, notable(evidence.fresh), plan.threshold), whole);
-  const held = withWhole(attribute(plan.modes, open, notable(evidence.held), plan.threshold), whole);
+  const explain = (shown: readonly SignalEvidence[]): readonly Attribution[] => {
+    const found = attribute(plan.modes, open, notable(shown), plan.threshold);
+    return [...withWhole(plan.model ? loneSensor(found, plan.conditions.length) : found, whole), ...sensors.found];
+  };
+  const fresh = explain(evidence.fresh);
+  const held = explain(evidence.held);
   const keys = new Set([...Object.keys(state.episodes), ...fresh.map((one) => one.faultKey)]);
   for (const { prediction } of predictions) keys.add(prediction.faultKey);
   const ranked = rankModes(plan.modes, notable(evidence.held), plan.threshold);
@@ -59,18 +70,25 @@ export function stepAlerts(
   const order = [...keys].sort((a, b) => Number(a === UNEXPLAINED) - Number(b === UNEXPLAINED) || (a < b ? -1 : 1));
   for (const faultKey of order) {
     const inhibited = faultKey === UNEXPLAINED && hasKnownOpen(state);
-    const attribution = inhibited ? undefined : fresh.find((one) => one.faultKey === faultKey);
+    const attribution = inhibited ? undefined : strongestOf(fresh, faultKey);
     surprise = Math.max(surprise, attribution?.surprise ?? 0);
     const finding = stepKey(state, plan, sample, {
       faultKey,
       attribution,
-      held: inhibited ? undefined : held.find((one) => one.faultKey === faultKey),
+      held: inhibited ? undefined : strongestOf(held, faultKey),
       prediction: predictions.find((one) => one.prediction.faultKey === faultKey)?.prediction,
       ranked,
     });
     if (finding) alerts.push(finding);
   }
   return { surprise, novelty, alerts };
+}
+
+/** A sensor may be doubted for two reasons at once. */
+function strongestOf(found: readonly Attribution[], faultKey: string): Attribution | undefined {
+  let top: Attribution | undefined;
+  for (const one of found) if (one.faultKey === faultKey && (!top || one.surprise > top.surprise)) top = one;
+  return top;
 }
 
 /** Adds what the detectors of the whole device found to what is unexplained, where it says more. */
@@ -87,7 +105,7 @@ function withWhole(found: readonly Attribution[], whole: WholeJudgement | undefi
 }
 
 function hasKnownOpen(state: DeviceState): boolean {
-  return [...openKeys(state)].some((key) => key !== UNEXPLAINED);
+  return [...openKeys(state)].some((key) => key !== UNEXPLAINED && sensorOf(key) === undefined);
 }
 
 function openKeys(state: DeviceState): ReadonlySet<string> {
@@ -106,8 +124,9 @@ interface KeyStep {
 
 function stepKey(state: DeviceState, plan: DevicePlan, sample: SampleToScore, step: KeyStep): Finding | undefined {
   const mode = plan.modes.find((one) => one.code === step.faultKey);
+  const sensor = plan.sensors.find((one) => one.name === sensorOf(step.faultKey));
   // A prediction for a failure mode that the catalogue does not know has no component to work on.
-  if (!mode && step.faultKey !== UNEXPLAINED) return undefined;
+  if (!mode && !sensor && step.faultKey !== UNEXPLAINED) return undefined;
   const surprise = step.attribution?.surprise ?? 0;
   const held = Math.max(surprise, step.held?.surprise ?? 0);
   let episode = Object.hasOwn(state.episodes, step.faultKey) ? state.episodes[step.faultKey] : undefined;
@@ -136,7 +155,18 @@ function stepKey(state: DeviceState, plan: DevicePlan, sample: SampleToScore, st
   );
   if (!event) return undefined;
   const explained = step.attribution ?? step.held;
-  return alertFindingOf({ state, plan, sample, mode, event, surprise, explained, ranked: step.ranked, episode });
+  return alertFindingOf({
+    state,
+    plan,
+    sample,
+    mode,
+    sensor,
+    event,
+    surprise,
+    explained,
+    ranked: step.ranked,
+    episode,
+  });
 }
 
 function isConfirmed(state: DeviceState, faultKey: string): boolean {

@@ -1,10 +1,11 @@
 /**
  * Linear regression that learns one row at a time (a Kalman filter on the coefficients, in units of the residual's
  * variance). It knows how sure it is of each prediction: a row unlike all before it has a high leverage, so the band
- * widens instead of an alarm going off. O(d²) a row for d features.
+ * widens instead of an alarm going off. What depends on the rows alone (the covariance) is kept apart from the
+ * coefficients, so that many targets measured in the same rows can share it. O(d²) a row, O(d) a target, for d features.
  */
 
-/** Plain JSON. */
+/** Plain JSON; one target. */
 export interface RegressionState {
   /** Coefficients, in units of the target per unit of the feature. */
   readonly coefficients: number[];
@@ -15,50 +16,44 @@ export interface RegressionState {
 /** Variance of a coefficient before anything is known, in units of the residual's variance. */
 export const PRIOR_VARIANCE = 100;
 
-/** @example initRegression(2).coefficients // => [0, 0] */
-export function initRegression(features: number): RegressionState {
+/** @example initCovariance(2) // => [100, 0, 100] */
+export function initCovariance(features: number): number[] {
   const covariance: number[] = [];
   for (let i = 0; i < features; i++) for (let j = i; j < features; j++) covariance.push(i === j ? PRIOR_VARIANCE : 0);
-  return { coefficients: new Array<number>(features).fill(0), covariance };
+  return covariance;
+}
+
+/** @example initRegression(2).coefficients // => [0, 0] */
+export function initRegression(features: number): RegressionState {
+  return { coefficients: new Array<number>(features).fill(0), covariance: initCovariance(features) };
 }
 
 /**
  * Prediction for a row of features.
- * @example predict({ coefficients: [2, 3], covariance: [] }, [1, 10]) // => 32
+ * @example predict({ coefficients: [2, 3] }, [1, 10]) // => 32
  */
-export function predict(state: RegressionState, features: readonly number[]): number {
+export function predict(state: Pick<RegressionState, 'coefficients'>, features: readonly number[]): number {
   let sum = 0;
   for (let i = 0; i < features.length; i++) sum += (state.coefficients[i] as number) * (features[i] as number);
   return sum;
 }
 
-/**
- * Leverage: variance of the prediction itself, in units of the residual's variance.
- * @example leverage(initRegression(1), [1]) // => 100
- */
-export function leverage(state: RegressionState, features: readonly number[]): number {
-  const count = features.length;
-  const { covariance } = state;
-  let sum = 0;
-  for (let i = 0, at = 0; i < count; i++) {
-    const feature = features[i] as number;
-    sum += (covariance[at++] as number) * feature * feature;
-    for (let j = i + 1; j < count; j++) sum += 2 * (covariance[at++] as number) * feature * (features[j] as number);
-  }
-  return Math.max(0, sum);
+/** What a row is worth to every target measured in it. */
+export interface RegressionRow {
+  readonly features: readonly number[];
+  /** Covariance times features. */
+  readonly gain: Float64Array;
+  /** Variance of the prediction itself, in units of the residual's variance. */
+  readonly leverage: number;
 }
 
-/** Products of the covariance with the features; reused between calls because this is the hottest loop of scoring. */
-const gain = new Float64Array(64);
-
 /**
- * Moves the coefficients towards `residual` (already limited by the caller, for robustness) and adds `wander` to the
- * coefficients' variance, so that the memory stays about `1 / sqrt(wander)` rows long.
+ * Works out gain and leverage of a row. O(d²).
+ * @example rowOf(initCovariance(1), [1]).leverage // => 100
  */
-export function learnRow(state: RegressionState, features: readonly number[], residual: number, wander: number): void {
+export function rowOf(covariance: readonly number[], features: readonly number[]): RegressionRow {
   const count = features.length;
-  const { covariance, coefficients } = state;
-  gain.fill(0, 0, count);
+  const gain = new Float64Array(count);
   for (let i = 0, at = 0; i < count; i++) {
     const feature = features[i] as number;
     gain[i] = (gain[i] as number) + (covariance[at++] as number) * feature;
@@ -68,11 +63,31 @@ export function learnRow(state: RegressionState, features: readonly number[], re
       gain[j] = (gain[j] as number) + element * feature;
     }
   }
-  let variance = 1;
-  for (let i = 0; i < count; i++) variance += (gain[i] as number) * (features[i] as number);
+  let leverage = 0;
+  for (let i = 0; i < count; i++) leverage += (gain[i] as number) * (features[i] as number);
+  return { features, gain, leverage: Math.max(0, leverage) };
+}
+
+/** Moves the coefficients of one target towards its `residual`, already limited by the caller for robustness. O(d). */
+export function learnCoefficients(coefficients: number[], row: RegressionRow, residual: number): void {
+  const share = residual / (1 + row.leverage);
+  for (let i = 0; i < coefficients.length; i++) {
+    coefficients[i] = (coefficients[i] as number) + share * (row.gain[i] as number);
+  }
+}
+
+/**
+ * Takes the row into the covariance and adds `wander` to the coefficients' variance, so that the memory stays about
+ * `1 / sqrt(wander)` rows long. `row` must come from this very covariance. O(d²).
+ */
+export function learnCovariance(
+  covariance: number[],
+  { gain, leverage, features }: RegressionRow,
+  wander: number,
+): void {
+  const count = features.length;
   for (let i = 0, at = 0; i < count; i++) {
-    const share = (gain[i] as number) / variance;
-    coefficients[i] = (coefficients[i] as number) + share * residual;
+    const share = (gain[i] as number) / (1 + leverage);
     // Never below zero by rounding, never above what was believed before anything was seen.
     const own = (covariance[at] as number) - share * (gain[i] as number) + wander;
     covariance[at++] = Math.min(PRIOR_VARIANCE, Math.max(wander, own));

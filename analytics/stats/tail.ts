@@ -42,13 +42,13 @@ export function tailSurprise(tail: TailState, z: number): number {
   return atStart + Math.log10(1 + (SHAPE * (z - TAIL_START)) / scale) / SHAPE;
 }
 
-/** Takes one value into both figures, with a memory of `memory` values. O(1). */
+/** Takes one value into both figures, with a memory of `memory` values. O(1). Single precision is plenty, and short in a checkpoint. */
 export function learnTail(tail: TailState, z: number, memory: number): void {
   tail.seen = Math.min(memory, tail.seen + 1);
   const weight = 1 / (tail.seen + PRIOR_VALUES);
   const beyond = z > TAIL_START;
-  tail.rate = Math.min(0.5, Math.max(1e-4, tail.rate + weight * ((beyond ? 1 : 0) - tail.rate)));
+  tail.rate = Math.fround(Math.min(0.5, Math.max(1e-4, tail.rate + weight * ((beyond ? 1 : 0) - tail.rate))));
   if (!beyond) return;
   const excessWeight = Math.min(0.2, weight / NORMAL_RATE);
-  tail.excess += excessWeight * (Math.min(MAX_EXCESS, z - TAIL_START) - tail.excess);
+  tail.excess = Math.fround(tail.excess + excessWeight * (Math.min(MAX_EXCESS, z - TAIL_START) - tail.excess));
 }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { consequenceOf, leastChange } from '../../analytics/detectors/consequence.ts';
 import type { DetectorInput } from '../../analytics/detectors/detector.ts';
 import { type DriftParams, drift, driftingSince } from '../../analytics/detectors/drift.ts';
 import { novelty } from '../../analytics/detectors/novelty.ts';
@@ -25,6 +26,14 @@ const blocks: DriftParams = {
 
 detectorChecks(seasonalResidual, seasonal, 1);
 detectorChecks(seasonalResidual, { contextCount: 0, warmupSamples: 20, memorySamples: 2_000, minSpread: 0 }, 0);
+detectorChecks(
+  seasonalResidual,
+  {
+    ...seasonal,
+    consequence: { tolerance: 0.5, toleranceOfReading: 0.015, limits: [{ limit: 60, direction: 'up' }] },
+  },
+  1,
+);
 detectorChecks(drift, blocks, 0);
 detectorChecks(drift, { ...blocks, blockSamples: 4, needsRest: true }, 0);
 detectorChecks(novelty, { warmupRows: 100, seasonMs: DAY_MS }, 0);
@@ -78,6 +87,66 @@ describe('the seasonal residual', () => {
   });
 });
 
+describe('what the residual does not trust', () => {
+  it('is its own straight line where the context was never like that', () => {
+    const random = seededRandom(11);
+    const params = { contextCount: 1, warmupSamples: 50, memorySamples: 5_000, minSpread: 0 };
+    const state = seasonalResidual.init(params);
+    // It saturates: a straight line fits as long as the load stays low.
+    const flow = (load: number): number => 10 + 4 * Math.min(1, load);
+    for (let i = 0; i < 1_500; i++) {
+      const load = 0.8 * random();
+      seasonalResidual.learn(state, at(i, flow(load) + 0.05 * gaussian(random), [load]), true);
+    }
+    const strange = seasonalResidual.score(state, at(1_500, flow(3), [3]));
+    expect(strange.kind === 'scored' && strange.surprise).toBeLessThan(4);
+    const usual = seasonalResidual.score(state, at(1_500, flow(0.5) + 2, [0.5]));
+    expect(usual.kind === 'scored' && usual.surprise).toBeGreaterThan(6);
+  });
+
+  it('is rows that all say the same: a week of one weather is one observation', () => {
+    const random = seededRandom(12);
+    const params = { contextCount: 1, warmupSamples: 50, memorySamples: 5_000, minSpread: 0 };
+    const band = (hangs: number): number => {
+      const state = seasonalResidual.init(params);
+      let noise = 0;
+      for (let i = 0; i < 2_000; i++) {
+        noise = hangs * noise + Math.sqrt(1 - hangs * hangs) * gaussian(random);
+        seasonalResidual.learn(state, at(i, 10 + noise, [gaussian(random)]), true);
+      }
+      const result = seasonalResidual.score(state, at(2_000, 10, [8]));
+      return result.kind === 'scored' ? result.high - result.low : 0;
+    };
+    expect(band(0.98)).toBeGreaterThan(1.3 * band(0));
+  });
+});
+
+describe('a change of no consequence', () => {
+  const consequence = { tolerance: 1, toleranceOfReading: 0, limits: [{ limit: 60, direction: 'up' as const }] };
+
+  it('is a tenth of the way to the end of life, or what the sensor cannot tell, but not a quarter of the way', () => {
+    expect(leastChange(consequence, 20)).toBe(4);
+    expect(leastChange(consequence, 54)).toBe(1);
+    expect(leastChange(consequence, 58)).toBe(0.5);
+    expect(leastChange(consequence, 70)).toBe(1);
+    expect(leastChange(undefined, 20)).toBe(0);
+    expect(leastChange(consequenceOf(undefined, []), 20)).toBe(0);
+  });
+
+  it('does not count, however quiet the signal; a larger one does; both are rare, so neither is learned', () => {
+    const random = seededRandom(13);
+    const params = { contextCount: 0, warmupSamples: 50, memorySamples: 5_000, minSpread: 0, consequence };
+    const state = seasonalResidual.init(params);
+    for (let i = 0; i < 1_000; i++) seasonalResidual.learn(state, at(i, 20 + 0.1 * gaussian(random)), true);
+    const small = seasonalResidual.score(state, at(1_000, 22));
+    const large = seasonalResidual.score(state, at(1_000, 25));
+    if (small.kind !== 'scored' || large.kind !== 'scored') throw new Error('not scored');
+    expect(small.surprise).toBeLessThan(1);
+    expect(small.rarity).toBeGreaterThan(6);
+    expect(large.surprise).toBeGreaterThan(6);
+  });
+});
+
 describe('drift', () => {
   /** Samples of a unit-variance residual that hang together (AR(1)), shifted by `shift` from `from` on. */
   function* residuals(seed: number, count: number, from: number, shift: number): Generator<DetectorInput> {
@@ -125,6 +194,24 @@ describe('drift', () => {
       }
     }
     expect(alarms).toBeLessThanOrEqual(1);
+  });
+
+  it('does not take the beginning of a slow fault for a signal that hangs together', () => {
+    const state = drift.init(blocks);
+    for (let i = 0; i < 3_000; i++) {
+      // Far below the smallest spread that is believed of a block.
+      drift.learn(state, at(i, i < 500 ? 0 : ((i - 500) / 2_500) * 0.2), true);
+    }
+    expect(state.blockSamples).toBe(blocks.blockSamples);
+    expect(state.blocks).toBeGreaterThan(200);
+  });
+
+  it('closes a block of a rare mode when a season is over', () => {
+    const params = { ...blocks, blockSamples: 40, blockMs: DAY_MS / 4 };
+    const state = drift.init(params);
+    // Twelve samples a day.
+    for (let i = 0; i < 240; i++) drift.learn(state, { at: i * (DAY_MS / 12), value: 0, context: [] }, true);
+    expect(state.blocks).toBeGreaterThanOrEqual(16);
   });
 
   it('forgets a drift after the repair', () => {

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { type Analytics, type AnalyticsOptions, createAnalytics } from '../../analytics/create-analytics.ts';
+import { reviveDevice } from '../../analytics/device-state.ts';
 import { findModel } from '../../contract/devices/catalogue.ts';
 import { partitionOf } from '../../contract/kernel/ids.ts';
 import type { AlertFinding, Finding } from '../../contract/ports/findings.ts';
@@ -149,7 +150,7 @@ describe('analytics as a service', () => {
     await scoreAll(from);
     from.log.append(ref, 'refrigerator', 50, 1_767_571_200_000 + 50 * 300_000, { freshFoodTempC: 4 });
     await scoreAll(from);
-    expect(JSON.parse(from.checkpoints.states.get('acme.thing') ?? '{}')).toMatchObject({
+    expect(reviveDevice(JSON.parse(from.checkpoints.states.get('acme.thing') ?? '{}'))).toMatchObject({
       model: 'refrigerator',
       samples: 1,
     });

@@ -1,7 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { combineSurprises, scoreOf } from '../../analytics/stats/combine.ts';
 import { normalSurprise, studentToNormal } from '../../analytics/stats/normal.ts';
-import { initRegression, learnRow, leverage, predict } from '../../analytics/stats/regression.ts';
+import {
+  initRegression,
+  learnCoefficients,
+  learnCovariance,
+  predict,
+  type RegressionState,
+  rowOf,
+} from '../../analytics/stats/regression.ts';
 import { initTail, learnTail, tailSurprise } from '../../analytics/stats/tail.ts';
 
 describe('the normal tail', () => {
@@ -32,6 +39,12 @@ describe('the normal tail', () => {
   });
 });
 
+function learnRow(state: RegressionState, features: readonly number[], residual: number): void {
+  const row = rowOf(state.covariance, features);
+  learnCoefficients(state.coefficients, row, residual);
+  learnCovariance(state.covariance, row, 0);
+}
+
 describe('the regression', () => {
   const rows = [
     [1, 0.5, 3.1],
@@ -43,7 +56,7 @@ describe('the regression', () => {
 
   it('learns row by row what ridge regression finds at once', () => {
     const state = initRegression(2);
-    for (const [a, b, y] of rows) learnRow(state, [a, b], y - predict(state, [a, b]), 0);
+    for (const [a, b, y] of rows) learnRow(state, [a, b], y - predict(state, [a, b]));
     // numpy: inv(X'X + I/100) X'y and that inverse
     expect(state.coefficients[0]).toBeCloseTo(2.07315482, 7);
     expect(state.coefficients[1]).toBeCloseTo(2.01499374, 7);
@@ -54,9 +67,9 @@ describe('the regression', () => {
 
   it('knows that a row unlike all before it is uncertain', () => {
     const state = initRegression(2);
-    for (let i = 0; i < 100; i++) learnRow(state, [1, (i % 3) - 1], 0, 0);
-    expect(leverage(state, [1, 0])).toBeLessThan(0.02);
-    expect(leverage(state, [1, 10])).toBeGreaterThan(1);
+    for (let i = 0; i < 100; i++) learnRow(state, [1, (i % 3) - 1], 0);
+    expect(rowOf(state.covariance, [1, 0]).leverage).toBeLessThan(0.02);
+    expect(rowOf(state.covariance, [1, 10]).leverage).toBeGreaterThan(1);
   });
 });
 
