@@ -19,6 +19,8 @@ import { type DeviceState, initDevice, packDevice, reviveDevice } from './device
 import { arrive, DEFAULT_ORDER, initOrder, type OrderedSample, type OrderLimits, takeDue } from './event-order.ts';
 import type { Prognoser } from './prognosis/prognoser.ts';
 import { createJudgedScoring } from './registry/judged-scoring.ts';
+import { reportOf, reportRules } from './rules/rule-reports.ts';
+import { createRuledDevices } from './rules/ruled-devices.ts';
 
 export interface AnalyticsDeps {
   readonly log: LogReader;
@@ -129,6 +131,7 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
   const { findModel, prognosersFor } = deps;
   const { policy, maxShadowedDevices } = settings;
   const judged = createJudgedScoring({ findModel, prognosersFor, policy, maxShadowedDevices });
+  const ruled = createRuledDevices();
   /** by client id, least recently seen first */
   const devices = new Map<string, Cached>();
   /** Those of them with waiting samples, by client id; they stay in memory. */
@@ -179,6 +182,9 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
     if (known) scoreAllWaiting(known, found);
     const stored = known ? undefined : await deps.checkpoints.load(ref);
     const state = reviveDevice(stored, entry.model) ?? initDevice(entry.model);
+    // Its rules are asked whether they are about the new model, and end their alerts where they are not.
+    const rules = (known?.state ?? reviveDevice(stored))?.rules;
+    if (rules) state.rules ??= rules;
     const cached: Cached = { ref, state, dirty: false };
     devices.delete(key);
     devices.set(key, cached);
@@ -219,8 +225,10 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
     const { ref, state } = cached;
     const lateBefore = state.late;
     let skipped = 0;
-    for (const { identity, observedAt, position, signals } of samples) {
+    for (const sample of samples) {
+      const { identity, observedAt, position, signals } = sample;
       try {
+        if (ruled.concerns(ref.tenant)) found.push(...ruled.take(cached, { ...sample, at: observedAt }));
         const outcome = judged.score(state, { ref, identity, observedAt, position, signals });
         totals.samples++;
         totals.values += outcome.values;
@@ -232,10 +240,52 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
     totals.late += state.late - lateBefore;
   }
 
-  /** Holds for what stands behind it in the log: see docs/registry.md. */
-  function takeOrder(entry: LoggedEntry): void {
+  /** What devices say beside samples, for their rules. */
+  async function takeReport(entry: LoggedEntry, found: Finding[]): Promise<void> {
+    const cached = await load(entry, found);
+    cached.dirty = true;
     try {
+      const { firmware, input } = reportOf(entry);
+      if (firmware !== undefined) cached.state.firmware = firmware;
+      const { order } = cached.state;
+      const before = order?.waiting.length ?? 0;
+      // What has waited long enough comes first, or it would depend on when somebody looked.
+      if (order && before > 0) scoreSamples(cached, takeDue(order, entry.receivedAt), found);
+      if (input) found.push(...ruled.take(cached, input));
+      if (before > 0) noteWaiting(cached, before, found);
+    } catch (error) {
+      skip(entry, entry.position, error);
+    }
+  }
+
+  /** Lets time pass for devices of which nothing comes, as far as their rules wait for it. */
+  async function passRuleTime(now: number, found: Finding[]): Promise<void> {
+    for (const ref of ruled.takeDue(now)) {
+      const cached = devices.get(clientIdOf(ref)) ?? (await loadStored(ref));
+      if (!cached) ruled.forget(ref);
+      // Where samples still wait for stragglers nobody is silent.
+      if (!cached || (cached.state.order?.waiting.length ?? 0) > 0) continue;
+      cached.dirty = true;
+      unsavedSweep = true;
+      found.push(...ruled.letTimePass(cached, now));
+    }
+  }
+
+  async function loadStored(ref: DeviceRef): Promise<Cached | undefined> {
+    const state = reviveDevice(await deps.checkpoints.load(ref));
+    if (!state) return undefined;
+    const cached: Cached = { ref, state, dirty: false };
+    devices.set(clientIdOf(ref), cached);
+    return cached;
+  }
+
+  /** Holds for what stands behind it in the log: see docs/registry.md. */
+  async function takeOrder(entry: LoggedEntry, found: Finding[]): Promise<void> {
+    try {
+      // What rules had to say before it is said under the rules of before.
+      await passRuleTime(entry.receivedAt, found);
       const taken = judged.takeOrder(entry);
+      if (taken.order?.kind === 'rule') ruled.takeOrder(taken.order, entry.position, entry.receivedAt);
       if (taken.kind === 'taken') totals.orders++;
       metrics.count('presage_analytics_orders_total', 'Orders of the desk, by what became of them', {
         kind: taken.kind,
@@ -268,7 +318,7 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
   /** A device that fell silent gets its last samples scored too. While the log is read, its time counts, not ours. */
   async function sweep(caughtUp: boolean): Promise<void> {
     const isDue = drains.length > 0 || Math.abs(clock.now() - sweptAt) >= SWEEP_EVERY_MS;
-    if (waiting.size === 0 || !isDue) return;
+    if (!isDue) return;
     sweptAt = clock.now();
     const now = caughtUp ? sweptAt : logTime;
     const found: Finding[] = [];
@@ -282,6 +332,7 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
       scoreSamples(cached, due, found);
       noteWaiting(cached, before, found);
     }
+    await passRuleTime(now, found);
     if (found.length > 0) await deps.findings.append(found);
     totals.findings += found.length;
   }
@@ -292,9 +343,13 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
     if (batch.next <= position) return false;
     const found: Finding[] = [];
     for (const entry of batch.entries) {
+      ruled.pass(entry.receivedAt);
       // Orders are for whoever scores, whatever partitions he has.
-      if (entry.kind === 'order') takeOrder(entry);
-      else if (entry.kind === 'telemetry' && isOurs(entry)) await scoreEntry(entry, found);
+      if (entry.kind === 'order') await takeOrder(entry, found);
+      else if (!isOurs(entry)) continue;
+      else if (entry.kind === 'telemetry') await scoreEntry(entry, found);
+      else if ((entry.kind === 'event' || entry.kind === 'birth') && ruled.concerns(entry.tenant))
+        await takeReport(entry, found);
     }
     if (found.length > 0) await deps.findings.append(found);
     totals.findings += found.length;
@@ -335,6 +390,7 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
     metrics.gauge('presage_analytics_shadowed_devices', 'States of versions beside the active one', shadowedDevices);
     metrics.gauge('presage_analytics_shadow_refused', 'Devices without room for a version beside', shadowRefused);
     metrics.gauge('presage_analytics_shadow_failures', 'Devices given up by a version beside', shadowFailures);
+    reportRules(metrics, ruled.stats());
   }
 
   function lag(): number {
@@ -349,8 +405,10 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
       if (listed || waitingListSaved) states.push({ ...WAITING_LIST, state: waitingList() });
       const book = judged.unsaved();
       if (book) states.push({ ...ORDER_BOOK, state: book });
+      states.push(...ruled.unsaved());
       await deps.checkpoints.save(states, position);
       judged.saved();
+      ruled.saved();
       for (const cached of changed) cached.dirty = false;
       waitingListSaved = listed;
       unsavedSweep = false;
@@ -444,6 +502,7 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
     }
     savedPosition = position;
     judged.resume(await deps.checkpoints.load(ORDER_BOOK));
+    await ruled.resume(deps.checkpoints, clock.now());
     await loadWaiting();
     unsavedSweep = false;
     savedAt = clock.now();

@@ -11,6 +11,7 @@ import type { MonitorState } from './detectors/signal-monitor.ts';
 import type { OrderState } from './event-order.ts';
 import type { DevicePlan } from './plan.ts';
 import type { ShadowStates } from './registry/shadow.ts';
+import type { DeviceRuleState } from './rules/rule-state.ts';
 import { packJson, unpackJson } from './state-codec.ts';
 
 /** Rises when old states can no longer be continued: such a device starts anew. */
@@ -95,6 +96,10 @@ export interface DeviceState {
   whole?: WholeState;
   /** Samples that wait for stragglers; only in production, where samples arrive. */
   order?: OrderState;
+  /** Of the rules of people; absent where none is about the device. */
+  rules?: DeviceRuleState;
+  /** As its last birth said, since the tenant has rules. */
+  firmware?: string;
   /** States of versions that run beside the active one. */
   shadows?: ShadowStates;
   /** Day of the device's clock that was last counted, and for which version. */

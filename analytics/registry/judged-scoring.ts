@@ -118,8 +118,10 @@ export function createJudgedScoring(options: JudgedOptions): JudgedScoring {
       if (!order) return { kind: 'unknown' };
       if (!noteOrder(book, order.id, entry.position)) return { kind: 'again', order };
       changed = true;
-      if (!assign(book, order, entry.position)) return { kind: 'full', order };
-      bench.use(book);
+      if (order.kind === 'assign') {
+        if (!assign(book, order, entry.position)) return { kind: 'full', order };
+        bench.use(book);
+      }
       return { kind: 'taken', order };
     },
     resume(stored) {

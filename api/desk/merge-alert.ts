@@ -20,13 +20,22 @@ export interface Episode {
   readonly evidence: Evidence;
 }
 
-/** The episode after `finding`; the same object when nothing changed. A cleared episode stays cleared. */
+/** The episode after `finding`; the same object when nothing changed. A cleared episode stays cleared; late data may put right when it began. */
 export function mergeAlert(known: Episode | undefined, finding: AlertFinding): Episode {
   const cleared = finding.kind === 'alertCleared';
   if (!known) return { ...asEpisode(finding), raisedAt: finding.at, clearedAt: cleared ? finding.at : null };
-  if (known.state === 'cleared' || finding.at < known.updatedAt) return known;
+  if (finding.at < known.updatedAt) return known;
+  const isCorrected = finding.evidence.rule?.correction === 'lateData';
+  if (known.state === 'cleared') {
+    const isNews = cleared && isCorrected && known.onset !== finding.onset;
+    return isNews ? { ...known, onset: finding.onset } : known;
+  }
   if (cleared) return { ...known, state: 'cleared', clearedAt: finding.at, updatedAt: finding.at };
-  const next = { ...known, ...asEpisode(finding), onset: Math.min(known.onset, finding.onset) };
+  const next = {
+    ...known,
+    ...asEpisode(finding),
+    onset: isCorrected ? finding.onset : Math.min(known.onset, finding.onset),
+  };
   return finding.at === known.updatedAt && sameText(known, next) ? known : next;
 }
 

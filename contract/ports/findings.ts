@@ -76,6 +76,35 @@ export type BandPoint = z.infer<typeof bandPoint>;
 export const versionName = z.object({ name: z.string(), version: z.string() });
 export type VersionName = z.infer<typeof versionName>;
 
+/** The rule of a person behind an alert, and what satisfied it. */
+export const ruleEvidence = z.object({
+  id: z.string(),
+  version: z.number().int(),
+  name: z.string(),
+  /** Canonical text; empty when the rule itself is gone. */
+  text: z.string(),
+  /** Device time: since when the condition held, and when this was said. */
+  from: z.number(),
+  to: z.number(),
+  /** Each test of the rule with the value that it saw. */
+  tests: z.array(
+    z.object({
+      test: z.string(),
+      /** `null` = not known: no value, or one that is too old. */
+      holds: z.boolean().nullable(),
+      signal: z.string().optional(),
+      value: z.union([z.number(), z.boolean(), z.string()]).optional(),
+      limit: z.number().optional(),
+      unit: z.string().optional(),
+      /** Device time of the value. */
+      at: z.number().optional(),
+    }),
+  ),
+  /** Why it changed although the device did not. */
+  correction: z.enum(['lateData', 'ruleChanged', 'ruleRemoved']).optional(),
+});
+export type RuleEvidence = z.infer<typeof ruleEvidence>;
+
 export const evidence = z.object({
   /** What spoke up: a part of `ensemble`, or the prognosis model. */
   detector: versionName,
@@ -92,6 +121,8 @@ export const evidence = z.object({
   bands: z.record(z.string(), z.array(bandPoint)),
   /** Absent in findings of older versions. */
   clears: clearing.optional(),
+  /** Only of alerts of rules. */
+  rule: ruleEvidence.optional(),
 });
 export type Evidence = z.infer<typeof evidence>;
 

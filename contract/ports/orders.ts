@@ -5,6 +5,7 @@
  */
 import { z } from 'zod';
 import { tenantId } from '../kernel/ids.ts';
+import { ruleId, runnableRule } from './rules.ts';
 import type { LogEntry } from './telemetry-log.ts';
 import { EVERY_TENANT, MAX_SHADOWS, OTHER_MODELS, registryKind, runnableVersion } from './versions.ts';
 
@@ -28,7 +29,17 @@ export const assignOrder = orderBase.extend({
 });
 export type AssignOrder = z.infer<typeof assignOrder>;
 
-export const order = z.discriminatedUnion('kind', [assignOrder]);
+/** From here on a rule runs in this version, or not at all. */
+export const ruleOrder = orderBase.extend({
+  kind: z.literal('rule'),
+  rule: ruleId,
+  version: z.number().int().positive(),
+  /** `null` = it is switched off or deleted. */
+  runs: runnableRule.nullable(),
+});
+export type RuleOrder = z.infer<typeof ruleOrder>;
+
+export const order = z.discriminatedUnion('kind', [assignOrder, ruleOrder]);
 export type Order = z.infer<typeof order>;
 
 /** Device of a log entry whose order is about no single device. */

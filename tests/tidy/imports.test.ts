@@ -16,6 +16,7 @@ const PURE = [
   'analytics/survival',
   'analytics/alerts',
   'analytics/diagnosis',
+  'analytics/rules',
   'api/desk',
 ];
 const isOwn = (specifier: string): boolean =>
