@@ -258,17 +258,27 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
     }
   }
 
-  /** Lets time pass for devices of which nothing comes, as far as their rules wait for it. */
-  async function passRuleTime(now: number, found: Finding[]): Promise<void> {
-    for (const ref of ruled.takeDue(now)) {
+  /** Lets time pass for devices of which nothing comes, as far as their rules wait for it; at most so many as are due at once. */
+  async function passRuleTime(now: number, slackMs: number, found: Finding[]): Promise<number> {
+    const due = ruled.takeDue(now);
+    for (const ref of due) {
       const cached = devices.get(clientIdOf(ref)) ?? (await loadStored(ref));
-      if (!cached) ruled.forget(ref);
-      // Where samples still wait for stragglers nobody is silent.
-      if (!cached || (cached.state.order?.waiting.length ?? 0) > 0) continue;
+      if (!cached) {
+        ruled.forget(ref);
+        continue;
+      }
       cached.dirty = true;
       unsavedSweep = true;
-      found.push(...ruled.letTimePass(cached, now));
+      const { order } = cached.state;
+      const before = order?.waiting.length ?? 0;
+      if (order && before > 0) {
+        scoreSamples(cached, takeDue(order, now, slackMs), found);
+        noteWaiting(cached, before, found);
+      }
+      // Where samples still wait for stragglers nobody is silent.
+      if ((cached.state.order?.waiting.length ?? 0) === 0) found.push(...ruled.letTimePass(cached, now));
     }
+    return due.length;
   }
 
   async function loadStored(ref: DeviceRef): Promise<Cached | undefined> {
@@ -283,7 +293,7 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
   async function takeOrder(entry: LoggedEntry, found: Finding[]): Promise<void> {
     try {
       // What rules had to say before it is said under the rules of before.
-      await passRuleTime(entry.receivedAt, found);
+      while ((await passRuleTime(entry.receivedAt, 0, found)) > 0);
       const taken = judged.takeOrder(entry);
       if (taken.order?.kind === 'rule') ruled.takeOrder(taken.order, entry.position, entry.receivedAt);
       if (taken.kind === 'taken') totals.orders++;
@@ -332,7 +342,7 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
       scoreSamples(cached, due, found);
       noteWaiting(cached, before, found);
     }
-    await passRuleTime(now, found);
+    await passRuleTime(now, LOGGED_WITHIN_MS, found);
     if (found.length > 0) await deps.findings.append(found);
     totals.findings += found.length;
   }

@@ -24,6 +24,7 @@ import { AppError } from '../contract/kernel/errors.ts';
 import type { DeviceRef, IntegrationRef } from '../contract/kernel/ids.ts';
 import type { PresenceChange } from '../contract/ports/broker.ts';
 import type { ReplayQuarantined } from '../contract/ports/replay.ts';
+import type { RuleTools } from '../contract/ports/rules.ts';
 import type { Clock, Logger, Metrics, Readiness, Service } from '../contract/ports/services.ts';
 import type { LogAppender, LogReader, Position } from '../contract/ports/telemetry-log.ts';
 import type { ApiReader, TelemetryLookups } from '../contract/ports/telemetry-store.ts';
@@ -60,6 +61,7 @@ import { registerQuarantine } from './routes/quarantine.ts';
 import { registerQuotes } from './routes/quotes.ts';
 import { registerReceipts } from './routes/receipts.ts';
 import { registerRegistry } from './routes/registry.ts';
+import { registerRules } from './routes/rules.ts';
 import { registerSecurityEvents } from './routes/security-events.ts';
 import { registerServiceLevels } from './routes/service-levels.ts';
 import { registerSessions } from './routes/sessions.ts';
@@ -97,6 +99,8 @@ export interface ApiDeps {
   readonly replay?: ReplayQuarantined;
   /** What the telemetry store holds of one message. */
   readonly receipt?: TelemetryLookups['receipt'];
+  /** Understands the text of rules; without it they can only be read. */
+  readonly rules?: RuleTools;
   readonly broker: {
     onPresence(listener: (change: PresenceChange) => void): () => void;
     /** Closes the device's connections. */
@@ -260,6 +264,7 @@ export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
       deps.directory.invalidate(ref);
       deps.broker.disconnect(ref);
     },
+    rules: deps.rules ?? { check: noRules, trial: noRules },
     receipt: deps.receipt ?? (async () => undefined),
     cutOffIntegration: (ref) => void deps.broker.disconnectIntegration(ref),
     announceTicket: (tenant, key) => void announceTicket(tenant, key),
@@ -317,6 +322,10 @@ export function createApi(deps: ApiDeps, options: ApiOptions = {}): Api {
       built = undefined;
     },
   };
+}
+
+function noRules(): never {
+  throw new AppError('NOT_READY', 'nothing here understands rules');
 }
 
 async function buildApp(context: RouteContext, logger: Logger, options: ApiOptions): Promise<App> {
@@ -422,6 +431,7 @@ function registerRoutes(app: App, context: RouteContext): void {
   registerDispatch(app, context);
   registerQuarantine(app, context);
   registerReceipts(app, context);
+  registerRules(app, context);
   registerSecurityEvents(app, context);
   registerStream(app, context);
   app.get('/openapi.json', { config: { public: true }, schema: { hide: true } }, async (_request, reply) =>

@@ -16,6 +16,7 @@ import * as openapi from './commands/openapi.ts';
 import * as prognosis from './commands/prognosis.ts';
 import * as quarantine from './commands/quarantine.ts';
 import * as replay from './commands/replay.ts';
+import * as rules from './commands/rules.ts';
 import * as securityEvents from './commands/security-events.ts';
 import * as sim from './commands/sim.ts';
 import * as token from './commands/token.ts';
@@ -43,6 +44,7 @@ for (const command of [
   exportCommand,
   quarantine,
   securityEvents,
+  rules,
   migrate,
   backup,
   keys,

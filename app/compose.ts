@@ -7,6 +7,7 @@
 import { readFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { runnableHere } from '../analytics/registry/ensemble.ts';
+import { createRuleTools } from '../analytics/rules/rule-tools.ts';
 import { type FirstDoor, openFirstDoor } from '../api/accounts/first-start.ts';
 import { singleKey } from '../api/accounts/key-ring.ts';
 import { createCheckpointStore } from '../api/checkpoints.ts';
@@ -21,6 +22,7 @@ import { createIntegrationDirectory } from '../api/integrations/directory.ts';
 import { applyShipped } from '../api/registry/apply-shipped.ts';
 import { createBroker } from '../broker/create-broker.ts';
 import type { BrokerOptions } from '../broker/options.ts';
+import { DEVICE_MODELS } from '../contract/devices/catalogue.ts';
 import { AppError, errorText } from '../contract/kernel/errors.ts';
 import { type SeedFile, seedFile } from '../contract/kernel/seed.ts';
 import type { Clock, Logger, Readiness, Service } from '../contract/ports/services.ts';
@@ -165,6 +167,7 @@ export function composeSystem(config: Config, deps: ComposeDeps): System {
         reader: store,
         findings: findingsLog.log,
         orderLog: log,
+        rules: createRuleTools(DEVICE_MODELS),
         storePassed: passed,
         live: (listener) => ingest.onAccepted(listener),
         dataQuality: (ref) => ingest.dataQuality(ref),

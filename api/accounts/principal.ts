@@ -23,6 +23,8 @@ export interface Principal extends TenantScope {
 const PERMITTED = {
   read: ['viewer', 'agent', 'engineer', 'manager', 'admin'],
   workOnTickets: ['agent', 'engineer', 'manager', 'admin'],
+  tryRules: ['agent', 'engineer', 'manager', 'admin'],
+  manageRules: ['engineer', 'manager', 'admin'],
   manageDevices: ['manager', 'admin'],
   manageDetectors: ['manager', 'admin'],
   manageTokens: ['manager', 'admin'],

@@ -37,6 +37,7 @@ import type { FaultClass } from '../../contract/http/service-terms.ts';
 import type { WarrantyNote, WarrantyTerms } from '../../contract/http/warranty.ts';
 import type { Evidence, Prediction, RemainingLife, Severity, VersionName } from '../../contract/ports/findings.ts';
 import type { Order } from '../../contract/ports/orders.ts';
+import type { RuleBinding } from '../../contract/ports/rules.ts';
 import type {
   EnsembleParameters,
   RegistryAct,
@@ -929,4 +930,27 @@ export const shadowAlerts = pgTable(
     index('shadow_alerts_by_time').on(table.tenant, table.raisedAt.desc(), table.episode.desc()),
     ...policies(),
   ],
+);
+
+/** Rules of people, one row a change. Append-only: no role may change or delete a row. The newest of an id counts. */
+export const ruleVersions = pgTable(
+  'rule_versions',
+  {
+    tenant: tenant(),
+    id: text('id').notNull(),
+    version: integer('version').notNull(),
+    name: text('name').notNull(),
+    /** As it was written, and what runs. */
+    text: text('text').notNull(),
+    canonical: text('canonical').notNull(),
+    /** What its words meant then. */
+    binding: jsonb('binding').$type<RuleBinding>().notNull(),
+    enabled: boolean('enabled').notNull(),
+    change: text('change').$type<'created' | 'changed' | 'enabled' | 'disabled' | 'deleted'>().notNull(),
+    at: time('at').notNull(),
+    actor: text('actor').notNull(),
+    /** The order to analytics, which knows from where in the log on it holds. */
+    orderId: uuid('order_id').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.tenant, table.id, table.version] }), ...policies()],
 );

@@ -12,6 +12,7 @@ import { type DataQuality, problem } from '../../contract/http/resources.ts';
 import { AppError } from '../../contract/kernel/errors.ts';
 import type { DeviceRef, IntegrationRef } from '../../contract/kernel/ids.ts';
 import type { ReplayQuarantined } from '../../contract/ports/replay.ts';
+import type { RuleTools } from '../../contract/ports/rules.ts';
 import type { Clock, Metrics, Readiness } from '../../contract/ports/services.ts';
 import type { ApiReader, TelemetryLookups } from '../../contract/ports/telemetry-store.ts';
 import type { KeyRing } from '../accounts/key-ring.ts';
@@ -52,6 +53,8 @@ export interface RouteContext {
   readonly announceTicket: (tenant: string, key: string) => void;
   /** Call it after a transaction that sent an order to analytics. */
   readonly wakeOrders: () => void;
+  /** Understands the text of rules. */
+  readonly rules: RuleTools;
   readonly hmacKeys: KeyRing;
   readonly readiness: () => Promise<Readonly<Record<string, Readiness>>>;
   readonly renderMetrics: () => Promise<string>;

@@ -1,11 +1,13 @@
 /** An API with everything around it in memory, except SQL, which is real. */
 
+import { createRuleTools } from '../../analytics/rules/rule-tools.ts';
 import { singleKey } from '../../api/accounts/key-ring.ts';
 import { type Api, type ApiOptions, createApi } from '../../api/create-api.ts';
 import type { Database } from '../../api/db/database.ts';
 import { applySeed } from '../../api/db/seed.ts';
 import { createDeviceDirectory } from '../../api/devices/directory.ts';
 import type { FindingsLog } from '../../api/findings-follower.ts';
+import { DEVICE_MODELS } from '../../contract/devices/catalogue.ts';
 import type { DeviceRef } from '../../contract/kernel/ids.ts';
 import { type SeedFile, seedFile } from '../../contract/kernel/seed.ts';
 import type { DeviceDirectory, PresenceChange } from '../../contract/ports/broker.ts';
@@ -241,6 +243,7 @@ export async function startHarness(
       directory,
       ...TEST_KEYS,
       reader: telemetry,
+      rules: createRuleTools(DEVICE_MODELS),
       findings,
       storePassed: (position) => harness.storePassed(position),
       live(listener) {
