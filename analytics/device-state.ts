@@ -77,6 +77,8 @@ export interface DeviceState {
   outOfRange: number;
   /** Device time of the newest sample. */
   newestAt: number;
+  /** Time that the newest sample stands for: since the one before, without silence. Absent in states of older versions. */
+  stepMs?: number;
   /** First intervals of a device that no catalogue describes; its rhythm is fixed once there are enough. */
   readonly intervals: number[];
   intervalMs: number | null;

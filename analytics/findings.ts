@@ -54,7 +54,7 @@ export function alertFindingOf(facts: AlertFacts): AlertFinding {
     tenant: sample.ref.tenant,
     device: sample.ref.device,
     model: plan.modelId,
-    at: sample.observedAt,
+    at: event.at,
     position: sample.position,
     episode: episode.id,
     faultKey: mode?.code ?? sensor?.faultKey ?? UNEXPLAINED,
@@ -63,12 +63,14 @@ export function alertFindingOf(facts: AlertFacts): AlertFinding {
     confirmed: episode.confirmed,
     onset: episode.onset,
     evidence: evidenceOf(facts),
+    ...(event.kind === 'alertRaised' ? {} : { reason: event.reason }),
   };
 }
 
 function evidenceOf(facts: AlertFacts): Evidence {
   const { state, plan, sample, surprise, episode } = facts;
   const because = contributions(facts);
+  const { flap } = facts.event.episode;
   const usable = episode.prediction ?? undefined;
   // Whoever reads the evidence is told why remaining life is unknown rather than nothing.
   const prediction = usable ?? episode.unestimated ?? undefined;
@@ -91,6 +93,7 @@ function evidenceOf(facts: AlertFacts): Evidence {
       because.map(({ signal }) => [signal, bandPoints(state.signals[signal]?.band ?? { points: [], count: 0 })]),
     ),
     clears: clearingOf(plan.policy, usable),
+    ...(flap ? { flapping: { openings: flap.openings, windowMs: plan.policy.flapWindowMs } } : {}),
   };
 }
 

@@ -69,6 +69,9 @@ const LEAST_INTERVAL_MS = 5 * MINUTE_MS;
 /** Nothing is known of how a fault of such a device fades: what is nearly usual again is over. */
 const UNKNOWN_CLEAR_SHARE = 0.8;
 const PREDICT_EVERY_MS = 3 * HOUR_MS;
+/** Four openings with their on- and off-delays, and as much room between them. */
+const FLAP_WINDOW_SAMPLES = 120;
+const FLAP_QUIET_SAMPLES = 60;
 
 /** Plan of a model of the catalogue. */
 export function planModel(
@@ -116,7 +119,7 @@ export function planModel(
     predictEverySamples: Math.max(1, Math.round(PREDICT_EVERY_MS / model.intervalMs)),
     intervalMs: model.intervalMs,
     threshold: raiseThreshold(policy.alertsPer1000DeviceDays, model.intervalMs, model.failureModes.length + 1),
-    policy,
+    policy: paced(policy, model.intervalMs),
   };
 }
 
@@ -145,7 +148,7 @@ export function planUnknown(modelId: string, intervalMs: number, policy: AlertPo
     threshold: raiseThreshold(policy.alertsPer1000DeviceDays, Math.max(intervalMs, LEAST_INTERVAL_MS), 1),
     // Without a catalogue nothing is known about time: delays count samples.
     policy: {
-      ...policy,
+      ...paced(policy, intervalMs),
       clearShare: Math.max(policy.clearShare, UNKNOWN_CLEAR_SHARE),
       offMs: Math.min(policy.offMs, policy.offSamples * intervalMs),
       adoptAfterMs: Math.min(policy.adoptAfterMs, ADOPT_AFTER_SAMPLES * intervalMs),
@@ -167,6 +170,15 @@ function limitsOf(model: DeviceModel, signal: string): Consequence['limits'] {
     .map((mode) => mode.endOfLife)
     .filter((end) => end !== undefined)
     .filter((end) => end.signal === signal);
+}
+
+/** A slow device needs longer to come and go: the days that flapping is counted in are at least so many of its samples. */
+function paced(policy: AlertPolicy, intervalMs: number): AlertPolicy {
+  return {
+    ...policy,
+    flapWindowMs: Math.max(policy.flapWindowMs, FLAP_WINDOW_SAMPLES * intervalMs),
+    flapQuietMs: Math.max(policy.flapQuietMs, FLAP_QUIET_SAMPLES * intervalMs),
+  };
 }
 
 /** A context signal as a feature; a boolean is 0 or 1 and keeps that scale. */

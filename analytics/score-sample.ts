@@ -25,6 +25,7 @@ export function scoreSample(state: DeviceState, plan: DevicePlan, sample: Sample
     state.late++;
     return QUIET;
   }
+  state.stepMs = observedMs(state, plan, sample.observedAt);
   state.newestAt = sample.observedAt;
   state.samples++;
   const modeName = modeNameOf(plan, sample);
@@ -48,4 +49,11 @@ export function scoreSample(state: DeviceState, plan: DevicePlan, sample: Sample
   learnRows(state, plan, modeName, learnSignals(state, plan, sample, judged, sensors.lying));
   if (whole) learnWhole(state, plan, whole);
   return { kind: 'scored', findings, values: judged.length, surprise, novelty };
+}
+
+/** Time since the newest sample, as far as samples came: of a silence no more than one interval counts. */
+function observedMs(state: DeviceState, plan: DevicePlan, at: number): number {
+  const passedMs = state.samples > 0 ? at - state.newestAt : 0;
+  const silentMs = Math.max(plan.policy.leastSilenceMs, plan.policy.missedBeats * plan.intervalMs);
+  return passedMs > silentMs ? Math.min(passedMs, plan.intervalMs) : passedMs;
 }

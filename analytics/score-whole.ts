@@ -40,12 +40,12 @@ export function judgeWhole(
 
 /**
  * Teaches the sample, except where it must not become normal: while it is surprising, and while an episode is open.
- * A change that nobody can explain is the new normal after a while.
+ * A change that raised no alert is the new normal after a while.
  */
 export function learnWhole(state: DeviceState, plan: DevicePlan, judgement: WholeJudgement): void {
   const whole = wholeOf(state);
-  const open = Object.keys(state.episodes).filter((key) => state.episodes[key]?.open);
-  const trusted = open.length === 0 && judgement.surprise < WITHHOLD;
+  const isOpen = Object.values(state.episodes).some((episode) => episode.open);
+  const trusted = !isOpen && judgement.surprise < WITHHOLD;
   for (const detector of plan.deviceDetectors) {
     detector.learn(stateOf(state, judgement.mode, detector), judgement.input, trusted);
   }
@@ -58,8 +58,8 @@ export function learnWhole(state: DeviceState, plan: DevicePlan, judgement: Whol
   whole.withheldSamples++;
   const old =
     whole.withheldSamples >= ADOPT_SAMPLES && judgement.input.at - whole.withheldSince >= plan.policy.adoptAfterMs;
-  const known = open.some((key) => plan.modes.some((mode) => mode.code === key));
-  if (old && !known) delete state.whole;
+  // An open alert is closed as normal by a person or by its policy, and only then is this forgotten.
+  if (old && !isOpen) delete state.whole;
 }
 
 /** Learns a sample known to be healthy, however odd it looks. */

@@ -1,14 +1,21 @@
 /**
- * The alert of one fault key on one device as a pure state machine: idle → pending (on-delay) → open → idle (off-delay,
- * lower threshold). One episode is raised once, updated now and then, cleared once. Time is the device's; state is plain
- * JSON, so an interleaving or restart at any sample changes nothing.
+ * The alert of one fault key on one device as a pure state machine: idle → pending (on-delay) → open → idle (off-delay, dead
+ * band), with flapping as a way of being open. One episode is raised once, updated now and then, cleared once. Time is the
+ * device's and never runs backwards; delays count only time in which samples came. State is plain JSON, so an interleaving or
+ * restart at any sample changes nothing.
  */
-import type { Prediction, Severity } from '../../contract/ports/findings.ts';
+import { type AlertReason, compareSeverity, type Prediction, type Severity } from '../../contract/ports/findings.ts';
+import { type FlapState, hasSettled, noteOpening, noteSwing } from './flapping.ts';
 import { type AlertPolicy, isDue } from './policy.ts';
 
 /** What one sample says about one fault key. */
 export interface EpisodeInput {
+  /** Device time. What is older than the last step counts as of then. */
   readonly at: number;
+  /**
+   * Time since the last step in which samples came, so that silence lets no delay pass. Absent = all time since then.
+   */
+  readonly observedMs?: number;
   /** Identity of the sample, unique on the device: boot, sequence number and index. */
   readonly sample: string;
   /** Surprise of what this sample shows. */
@@ -33,25 +40,41 @@ export interface EpisodeInput {
 export interface OpenEpisode {
   readonly id: string;
   readonly onset: number;
+  /** Absent in states of older versions, as are all fields that may be. */
+  readonly raisedAt?: number;
   /** Signals behind it so far, at most {@link MAX_SIGNALS}: their learning is withheld. */
   signals: string[];
   confirmed: boolean;
   severity: Severity;
   /** Samples above the threshold so far. */
   strong: number;
-  /** Samples below the clearing threshold in a row, and since when. */
+  /** Samples below the clearing threshold in a row, and how long they lasted. */
   calm: number;
-  calmSince: number;
+  calmMs?: number;
+  /** Samples and time with samples since it was raised. */
+  samples?: number;
+  openMs?: number;
   /** Findings so far: numbers their ids. */
   findings: number;
   samplesSinceUpdate: number;
   /** Median remaining life in the last finding. */
   reportedMedian: number | null;
+  /** Present while it flaps. */
+  flap?: FlapState;
+}
+
+export interface PendingEpisode {
+  readonly onset: number;
+  readonly sample: string;
+  readonly since: number;
+  samples: number;
+  /** How long it has lasted. Absent in states of older versions. */
+  heldMs?: number;
 }
 
 /** Plain JSON. */
 export interface EpisodeState {
-  pending: { onset: number; sample: string; since: number; samples: number } | null;
+  pending: PendingEpisode | null;
   open: OpenEpisode | null;
   /** Predictions within the horizon in a row. */
   due: number;
@@ -61,20 +84,32 @@ export interface EpisodeState {
   /** The newest prediction that could estimate, and how many could not since. */
   prediction: Prediction | null;
   unusable: number;
-  /** The newest prediction when it could not estimate: it says why. Absent in states of older versions. */
+  /** The newest prediction when it could not estimate: it says why. Absent in states of older versions, as all below. */
   unestimated?: Prediction | null;
+  /** Device time of the last step. */
+  at?: number;
+  /** Device times of the newest openings, oldest first; no more than make an alert flap. */
+  openings?: number[];
+  /** Median remaining life that was closed as normal: until half of it is left, the prediction is no news. */
+  acceptedMedian?: number | null;
 }
 
 export type EpisodeEvent =
-  | { readonly kind: 'alertRaised'; readonly episode: OpenEpisode }
-  | { readonly kind: 'alertUpdated'; readonly episode: OpenEpisode; readonly reason: UpdateReason }
-  | { readonly kind: 'alertCleared'; readonly episode: OpenEpisode };
-
-export type UpdateReason = 'confirmed' | 'severity' | 'prediction';
+  | { readonly kind: 'alertRaised'; readonly episode: OpenEpisode; readonly at: number }
+  | {
+      readonly kind: 'alertUpdated' | 'alertCleared';
+      readonly episode: OpenEpisode;
+      readonly at: number;
+      readonly reason: AlertReason;
+    };
 
 const MAX_SIGNALS = 12;
 /** A median that moved by this share is news. */
 const NEWS_SHARE = 0.2;
+/** What was closed as normal is foreseen again once this share of its remaining life is left. */
+const ACCEPTED_SHARE = 0.5;
+/** A policy closes nothing as normal that showed in fewer samples, however long they took. */
+const ACCEPT_SAMPLES = 200;
 
 export function initEpisode(): EpisodeState {
   return { pending: null, open: null, due: 0, dueSample: '', dueSince: 0, prediction: null, unusable: 0 };
@@ -83,6 +118,11 @@ export function initEpisode(): EpisodeState {
 /** Nothing pending, open or foreseen: a quiet sample cannot change this state. */
 export function isIdle(state: EpisodeState): boolean {
   return !state.pending && !state.open && state.due === 0;
+}
+
+/** A step with its time in order. */
+interface Step extends EpisodeInput {
+  readonly stepMs: number;
 }
 
 /**
@@ -97,12 +137,33 @@ export function stepEpisode(
   severity: Severity,
   episodeId: (onsetSample: string) => string,
 ): EpisodeEvent | undefined {
-  takePrediction(state, input, policy);
-  if (state.open) return stepOpen(state, state.open, input, policy, severity);
-  return stepClosed(state, input, policy, severity, episodeId);
+  const before = state.at ?? input.at;
+  const at = Math.max(input.at, before);
+  const step: Step = { ...input, at, stepMs: Math.min(at - before, Math.max(0, input.observedMs ?? at - before)) };
+  state.at = at;
+  takePrediction(state, step, policy);
+  if (state.open) return stepOpen(state, state.open, step, policy, severity);
+  return stepClosed(state, step, policy, severity, episodeId);
 }
 
-function takePrediction(state: EpisodeState, input: EpisodeInput, policy: AlertPolicy): void {
+/** Ends an open episode from outside, at device time `at` or later. What it showed is over; nothing is pending. */
+export function closeEpisode(state: EpisodeState, at: number, reason: AlertReason): EpisodeEvent | undefined {
+  const { open } = state;
+  if (!open) return undefined;
+  state.at = Math.max(at, state.at ?? at);
+  if (reason === 'accepted' || reason === 'adopted') acceptPrediction(state);
+  return clear(state, open, state.at, reason);
+}
+
+/** What a person takes for normal must not alarm again tomorrow, unless it gets worse. */
+function acceptPrediction(state: EpisodeState): void {
+  if (state.due > 0) state.acceptedMedian = state.prediction?.remainingLife?.median ?? null;
+  state.due = 0;
+  // Nor does it count towards flapping.
+  state.openings = [];
+}
+
+function takePrediction(state: EpisodeState, input: Step, policy: AlertPolicy): void {
   const { prediction } = input;
   if (!prediction) return;
   if (!prediction.remainingLife) {
@@ -112,6 +173,7 @@ function takePrediction(state: EpisodeState, input: EpisodeInput, policy: AlertP
     if (state.unusable < policy.foreseenPredictions) return;
     state.due = 0;
     state.prediction = null;
+    state.acceptedMedian = null;
     return;
   }
   state.unusable = 0;
@@ -119,8 +181,12 @@ function takePrediction(state: EpisodeState, input: EpisodeInput, policy: AlertP
   state.prediction = prediction;
   if (!isDue(prediction.remainingLife, policy)) {
     state.due = 0;
+    state.acceptedMedian = null;
     return;
   }
+  const accepted = state.acceptedMedian ?? null;
+  if (accepted !== null && prediction.remainingLife.median > ACCEPTED_SHARE * accepted) return;
+  state.acceptedMedian = null;
   if (state.due === 0) {
     state.dueSample = input.sample;
     state.dueSince = input.at;
@@ -138,42 +204,57 @@ export function leavesTime(state: EpisodeState, policy: AlertPolicy): boolean {
   return life !== undefined && !isDue(life, policy);
 }
 
+/** Why an episode would open now. */
+function opening(state: EpisodeState, input: Step, policy: AlertPolicy): { pending: PendingEpisode | null } | undefined {
+  const foreseen = isForeseen(state, policy) && (input.plausible || !input.otherConfirmed);
+  stepPending(state, input, policy);
+  const { pending } = state;
+  const persisted = pending !== null && pending.samples >= policy.onSamples && (pending.heldMs ?? 0) >= policy.onMs;
+  if (persisted) return { pending };
+  return foreseen ? { pending: null } : undefined;
+}
+
 function stepClosed(
   state: EpisodeState,
-  input: EpisodeInput,
+  input: Step,
   policy: AlertPolicy,
   severity: Severity,
   episodeId: (onsetSample: string) => string,
 ): EpisodeEvent | undefined {
-  const foreseen = isForeseen(state, policy) && (input.plausible || !input.otherConfirmed);
-  stepPending(state, input, policy);
-  const { pending } = state;
-  const persisted = pending !== null && pending.samples >= policy.onSamples && input.at - pending.since >= policy.onMs;
-  if (!persisted && !foreseen) return undefined;
+  const why = opening(state, input, policy);
+  if (!why) return undefined;
+  const { pending } = why;
+  state.openings ??= [];
+  const flap = noteOpening(state.openings, input.at, policy);
   const episode: OpenEpisode = {
-    id: episodeId(pending && persisted ? pending.sample : state.dueSample),
-    onset: pending && persisted ? pending.onset : state.dueSince,
+    id: episodeId(pending ? pending.sample : state.dueSample),
+    onset: pending ? pending.onset : state.dueSince,
+    raisedAt: input.at,
     signals: input.signals.slice(0, MAX_SIGNALS),
-    confirmed: foreseen,
+    confirmed: isForeseen(state, policy) && (input.plausible || !input.otherConfirmed),
     severity,
-    strong: pending?.samples ?? 0,
+    strong: state.pending?.samples ?? 0,
     calm: 0,
-    calmSince: input.at,
+    calmMs: 0,
+    samples: 0,
+    openMs: 0,
     findings: 1,
     samplesSinceUpdate: 0,
     reportedMedian: state.prediction?.remainingLife?.median ?? null,
+    ...(flap ? { flap } : {}),
   };
   state.pending = null;
   state.open = episode;
-  return { kind: 'alertRaised', episode };
+  return { kind: 'alertRaised', episode, at: input.at };
 }
 
-function stepPending(state: EpisodeState, input: EpisodeInput, policy: AlertPolicy): void {
+function stepPending(state: EpisodeState, input: Step, policy: AlertPolicy): void {
+  if (state.pending) state.pending.heldMs = (state.pending.heldMs ?? input.at - state.pending.since) + input.stepMs;
   if (input.surprise >= input.threshold) {
     if (state.pending) state.pending.samples++;
     else {
       const onset = Math.min(input.at, input.since ?? input.at);
-      state.pending = { onset, sample: input.sample, since: input.at, samples: 1 };
+      state.pending = { onset, sample: input.sample, since: input.at, samples: 1, heldMs: 0 };
     }
   } else if (input.held < input.threshold * policy.clearShare) {
     state.pending = null;
@@ -183,26 +264,63 @@ function stepPending(state: EpisodeState, input: EpisodeInput, policy: AlertPoli
 function stepOpen(
   state: EpisodeState,
   episode: OpenEpisode,
-  input: EpisodeInput,
+  input: Step,
   policy: AlertPolicy,
   severity: Severity,
 ): EpisodeEvent | undefined {
   episode.samplesSinceUpdate++;
+  episode.samples = (episode.samples ?? 0) + 1;
+  episode.openMs = (episode.openMs ?? 0) + input.stepMs;
   if (input.surprise >= input.threshold) {
     episode.strong++;
     rememberSignals(episode, input.signals);
   }
-  if (isCalm(state, episode, input, policy)) {
-    state.open = null;
-    episode.findings++;
-    return { kind: 'alertCleared', episode };
-  }
+  if (isAccepted(episode, policy)) return closeEpisode(state, input.at, 'adopted');
+  const flapped = episode.flap ? stepFlapping(state, episode, episode.flap, input, policy) : undefined;
+  if (flapped) return flapped;
+  if (!episode.flap && isCalm(state, episode, input, policy)) return clear(state, episode, input.at, 'calm');
   const reason = newsOf(state, episode, input, policy, severity);
-  if (!reason) return undefined;
+  return reason && update(state, episode, input.at, reason);
+}
+
+/** Comes and goes without a word, until it has done neither for long enough: then it is over, or here to stay. */
+function stepFlapping(
+  state: EpisodeState,
+  episode: OpenEpisode,
+  flap: FlapState,
+  input: Step,
+  policy: AlertPolicy,
+): EpisodeEvent | undefined {
+  flap.quietMs += input.stepMs;
+  if (flap.active ? isCalm(state, episode, input, policy) : opening(state, input, policy) !== undefined) {
+    noteSwing(flap);
+    episode.calm = 0;
+    state.pending = null;
+  }
+  if (!hasSettled(flap, policy)) return undefined;
+  state.openings = [];
+  if (!flap.active) return clear(state, episode, input.at, 'calm');
+  delete episode.flap;
+  return update(state, episode, input.at, 'steady');
+}
+
+function isAccepted(episode: OpenEpisode, policy: AlertPolicy): boolean {
+  if (policy.acceptAfterMs === null) return false;
+  return (episode.openMs ?? 0) >= policy.acceptAfterMs && (episode.samples ?? 0) >= ACCEPT_SAMPLES;
+}
+
+function clear(state: EpisodeState, episode: OpenEpisode, at: number, reason: AlertReason): EpisodeEvent {
+  state.open = null;
+  state.pending = null;
+  episode.findings++;
+  return { kind: 'alertCleared', episode, at, reason };
+}
+
+function update(state: EpisodeState, episode: OpenEpisode, at: number, reason: AlertReason): EpisodeEvent {
   episode.findings++;
   episode.samplesSinceUpdate = 0;
   episode.reportedMedian = state.prediction?.remainingLife?.median ?? null;
-  return { kind: 'alertUpdated', episode, reason };
+  return { kind: 'alertUpdated', episode, at, reason };
 }
 
 function rememberSignals(episode: OpenEpisode, signals: readonly string[]): void {
@@ -211,30 +329,31 @@ function rememberSignals(episode: OpenEpisode, signals: readonly string[]): void
   }
 }
 
-function isCalm(state: EpisodeState, episode: OpenEpisode, input: EpisodeInput, policy: AlertPolicy): boolean {
+function isCalm(state: EpisodeState, episode: OpenEpisode, input: Step, policy: AlertPolicy): boolean {
   if (state.due > 0 || input.held >= input.threshold * policy.clearShare) {
     episode.calm = 0;
     return false;
   }
-  if (episode.calm === 0) episode.calmSince = input.at;
+  episode.calmMs = episode.calm === 0 ? 0 : (episode.calmMs ?? 0) + input.stepMs;
   episode.calm++;
-  return episode.calm >= policy.offSamples && input.at - episode.calmSince >= policy.offMs;
+  return episode.calm >= policy.offSamples && episode.calmMs >= policy.offMs;
 }
 
 /** Applies what changed to the episode and says what it is. */
 function newsOf(
   state: EpisodeState,
   episode: OpenEpisode,
-  input: EpisodeInput,
+  input: Step,
   policy: AlertPolicy,
   severity: Severity,
-): UpdateReason | undefined {
+): AlertReason | undefined {
   const persistent = episode.strong >= policy.confirmSamples && input.plausible && !input.leavesTime;
   if (!episode.confirmed && (isForeseen(state, policy) || persistent)) {
     episode.confirmed = true;
     return 'confirmed';
   }
-  if (episode.severity !== severity) {
+  // Whoever was called for something critical is not told later that it was none: within an episode it only gets worse.
+  if (compareSeverity(severity, episode.severity) > 0) {
     episode.severity = severity;
     return 'severity';
   }

@@ -30,7 +30,8 @@ const REF = { tenant: 'backtest', device: 'recording' } as const;
 const HALF_SURPRISE = 5;
 
 export function policyOf(profile: Profile): AlertPolicy {
-  return { ...DEFAULT_POLICY, alertsPer1000DeviceDays: PROFILES[profile] };
+  // A row is judged by what it shows: that an alert comes and goes matters to people, not to a score.
+  return { ...DEFAULT_POLICY, alertsPer1000DeviceDays: PROFILES[profile], flapOpenings: 0 };
 }
 
 /** A scorer over a state that was learned before, or a fresh one. The state is used up. */

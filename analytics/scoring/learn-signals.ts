@@ -1,6 +1,7 @@
 /** What the detectors of single signals may learn from a sample, once the alerts are decided. */
 import { learnMonitor } from '../detectors/signal-monitor.ts';
-import type { DeviceState, SignalState } from '../device-state.ts';
+import { adoptSignal } from '../adopt-normal.ts';
+import type { DeviceState } from '../device-state.ts';
 import type { DevicePlan } from '../plan.ts';
 import { contextLies, type Judged } from './judge-signals.ts';
 import type { SampleToScore } from './sample.ts';
@@ -26,8 +27,7 @@ export function learnSignals(
     const { plan: signalPlan, signal, mode, input, result } = one;
     const anomalous =
       result !== undefined && (result.rarity >= WITHHOLD_PERSISTED || Math.abs(result.drift) >= WITHHOLD_DRIFT);
-    const by = implicated.get(signalPlan.name);
-    const trusted = !anomalous && by === undefined && !blind && !lying.has(signalPlan.name);
+    const trusted = !anomalous && !implicated.has(signalPlan.name) && !blind && !lying.has(signalPlan.name);
     learnMonitor(mode.monitor, input, result, trusted);
     if (trusted) {
       learned.push(one);
@@ -39,28 +39,21 @@ export function learnSignals(
     signal.withheldSamples++;
     const old =
       signal.withheldSamples >= ADOPT_SAMPLES && sample.observedAt - signal.withheldSince >= plan.policy.adoptAfterMs;
-    // A known failure mode is never taught as normal; a lasting change that nobody can explain is the new normal.
-    if (old && by !== 'known') adopt(signal);
+    // A lasting change is the new normal, unless an alert is open about it: that one a person or its policy closes as normal.
+    if (old && !implicated.has(signalPlan.name)) adoptSignal(signal);
   }
   return learned;
 }
 
-/** Signals behind open episodes: `known` when a failure mode of the catalogue explains them. */
-function implicatedSignals(state: DeviceState, plan: DevicePlan): ReadonlyMap<string, 'known' | 'unexplained'> {
-  const implicated = new Map<string, 'known' | 'unexplained'>();
+/** Signals behind open episodes. */
+function implicatedSignals(state: DeviceState, plan: DevicePlan): ReadonlySet<string> {
+  const implicated = new Set<string>();
   for (const key in state.episodes) {
     const open = state.episodes[key]?.open;
     if (!open) continue;
     const mode = plan.modes.find((one) => one.code === key);
-    for (const show of mode?.shows ?? []) implicated.set(show.signal, 'known');
-    if (mode) continue;
-    for (const signal of open.signals) if (!implicated.has(signal)) implicated.set(signal, 'unexplained');
+    for (const show of mode?.shows ?? []) implicated.add(show.signal);
+    if (!mode) for (const signal of open.signals) implicated.add(signal);
   }
   return implicated;
-}
-
-function adopt(signal: SignalState): void {
-  for (const name of Object.keys(signal.modes)) delete signal.modes[name];
-  signal.withheldSince = null;
-  signal.withheldSamples = 0;
 }

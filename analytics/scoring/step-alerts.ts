@@ -1,7 +1,9 @@
 /** The episodes of one device: what a sample shows is spread over the fault keys, and each key's state machine takes a step. */
 import { clientIdOf } from '../../contract/kernel/ids.ts';
 import type { Finding, Prediction } from '../../contract/ports/findings.ts';
+import { adoptEpisode } from '../adopt-normal.ts';
 import { type EpisodeInput, initEpisode, isIdle, leavesTime, stepEpisode } from '../alerts/episode.ts';
+import { policyOf } from '../alerts/exceptions.ts';
 import { stableId } from '../alerts/identity.ts';
 import { isDue } from '../alerts/policy.ts';
 import type { DeviceState } from '../device-state.ts';
@@ -19,7 +21,7 @@ import { alertFindingOf } from '../findings.ts';
 import type { DevicePlan } from '../plan.ts';
 import type { WholeJudgement } from '../score-whole.ts';
 import { evidenceOf, NO_EVIDENCE, notable } from './evidence.ts';
-import type { Judged } from './judge-signals.ts';
+import { type Judged, modeNameOf } from './judge-signals.ts';
 import { WITHHOLD_DRIFT } from './learn-signals.ts';
 import type { Renewed } from './renew-predictions.ts';
 import type { SampleToScore } from './sample.ts';
@@ -138,6 +140,7 @@ function stepKey(state: DeviceState, plan: DevicePlan, sample: SampleToScore, st
   const signals = (step.attribution?.signals ?? []).filter((one) => Math.abs(one.surprise) >= WITHHOLD_DRIFT);
   const input: EpisodeInput = {
     at: sample.observedAt,
+    observedMs: state.stepMs ?? 0,
     sample: sample.identity,
     surprise,
     held,
@@ -149,11 +152,20 @@ function stepKey(state: DeviceState, plan: DevicePlan, sample: SampleToScore, st
     otherConfirmed: plan.modes.some((other) => other.code !== step.faultKey && isConfirmed(state, other.code)),
     signals: signals.map((one) => one.signal),
   };
-  const severity = mode?.severity ?? 'minor';
-  const event = stepEpisode(episode, input, plan.policy, severity, (onsetSample) =>
+  const { policy, severity } = policyOf(plan.policy, {
+    ...sample.ref,
+    model: plan.modelId,
+    faultKey: step.faultKey,
+    severity: mode?.severity ?? 'minor',
+    mode: modeNameOf(plan, sample),
+  });
+  const event = stepEpisode(episode, input, policy, severity, (onsetSample) =>
     stableId(clientIdOf(sample.ref), step.faultKey, onsetSample),
   );
   if (!event) return undefined;
+  if (event.kind === 'alertCleared' && event.reason === 'adopted') {
+    adoptEpisode(state, plan, step.faultKey, event.episode);
+  }
   const explained = step.attribution ?? step.held;
   return alertFindingOf({
     state,

@@ -123,6 +123,8 @@ export const evidence = z.object({
   clears: clearing.optional(),
   /** Only of alerts of rules. */
   rule: ruleEvidence.optional(),
+  /** Present while the alert comes and goes so often that it is kept as one: openings within the window that led to that. */
+  flapping: z.object({ openings: z.number().int().positive(), windowMs: z.number().positive() }).optional(),
 });
 export type Evidence = z.infer<typeof evidence>;
 
@@ -138,6 +140,33 @@ const findingBase = z.object({
   position: z.number(),
 });
 
+/** Fault key of a device from which nothing comes any more. It says nothing of any other fault. */
+export const NO_DATA = 'noData';
+
+export const ALERT_REASONS = [
+  // Why an open alert is news again.
+  'confirmed',
+  'severity',
+  'prediction',
+  /** It comes and goes; from now on as one alert. */
+  'flapping',
+  /** It stays, after having come and gone. */
+  'steady',
+  // Why an alert ended.
+  'calm',
+  /** A person closed it as normal. */
+  'accepted',
+  /** The policy closed it as normal: it has lasted, and nobody can explain it. */
+  'adopted',
+  /** A device from which nothing came sends again. */
+  'dataReturned',
+  /** The device left the fleet. */
+  'decommissioned',
+  /** Another device model sends under this name. */
+  'replaced',
+] as const;
+export type AlertReason = (typeof ALERT_REASONS)[number];
+
 /** One episode of one fault key on one device: raised once, updated, cleared once. */
 export const alertFinding = findingBase.extend({
   kind: z.enum(['alertRaised', 'alertUpdated', 'alertCleared']),
@@ -151,6 +180,10 @@ export const alertFinding = findingBase.extend({
   /** Device time at which the deviation began. */
   onset: z.number(),
   evidence,
+  /** Why an alert was updated or cleared; absent when it was raised, and in findings of older versions. */
+  reason: z.enum(ALERT_REASONS).optional(),
+  /** The person's order that ended it, with what he said. */
+  order: z.object({ id: z.string(), by: z.string(), why: z.string() }).optional(),
 });
 export type AlertFinding = z.infer<typeof alertFinding>;
 

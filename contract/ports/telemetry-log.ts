@@ -19,8 +19,18 @@ export const ENTRY_KINDS = [
   'session',
   /** Something that the desk tells analytics, from this place of the log on: see orders.ts. Older versions read it as `other`. */
   'order',
+  /** Nothing came for {@link TICK_EVERY_MS}, and somebody listened: time passed. Of no device. Older versions: `other`. */
+  'tick',
 ] as const;
 export type EntryKind = (typeof ENTRY_KINDS)[number];
+
+/**
+ * Whoever listens to devices logs at least so often that it does. A longer gap between two entries tells readers that
+ * nobody was listening, so that nobody's silence counts.
+ */
+export const TICK_EVERY_MS = 20_000;
+/** Tenant and device of entries of kind `tick`; no tenant and no device is called so. */
+export const TICK_NAME = '*';
 
 export interface LogEntry {
   readonly kind: EntryKind;
