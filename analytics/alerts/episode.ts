@@ -205,7 +205,11 @@ export function leavesTime(state: EpisodeState, policy: AlertPolicy): boolean {
 }
 
 /** Why an episode would open now. */
-function opening(state: EpisodeState, input: Step, policy: AlertPolicy): { pending: PendingEpisode | null } | undefined {
+function opening(
+  state: EpisodeState,
+  input: Step,
+  policy: AlertPolicy,
+): { pending: PendingEpisode | null } | undefined {
   const foreseen = isForeseen(state, policy) && (input.plausible || !input.otherConfirmed);
   stepPending(state, input, policy);
   const { pending } = state;

@@ -1,6 +1,7 @@
 /** What the detectors of single signals may learn from a sample, once the alerts are decided. */
-import { learnMonitor } from '../detectors/signal-monitor.ts';
+
 import { adoptSignal } from '../adopt-normal.ts';
+import { learnMonitor } from '../detectors/signal-monitor.ts';
 import type { DeviceState } from '../device-state.ts';
 import type { DevicePlan } from '../plan.ts';
 import { contextLies, type Judged } from './judge-signals.ts';
