@@ -21,13 +21,23 @@ export interface EnsembleVersion extends RunnableVersion {
 /** What the build ships: all detectors under `policy`. Other detectors or other defaults make another version. */
 export function shippedEnsemble(policy: AlertPolicy = DEFAULT_POLICY): EnsembleVersion {
   const parts = [...ENSEMBLE_PARTS];
-  const parameters = { ...policy, warnHorizon: { ...policy.warnHorizon }, detectors: parts.map(({ name }) => name) };
+  const parameters = { ...tunedOf(policy), detectors: parts.map(({ name }) => name) };
   return { name: ENSEMBLE, version: `build-${partsHash(parts, parameters)}`, parameters, parts };
 }
 
-/** The alert policy inside the parameters. */
-export function policyOf({ detectors: _, ...policy }: EnsembleParameters): AlertPolicy {
-  return policy;
+/** What a version says of the alert policy. Flapping, silence and exceptions concern people, not detectors: they stay outside. */
+function tunedOf(policy: AlertPolicy): Omit<EnsembleParameters, 'detectors'> {
+  const { alertsPer1000DeviceDays, onSamples, onMs, offSamples, offMs, clearShare, confirmSamples } = policy;
+  const { foreseenPredictions, warnHorizon, updateEverySamples, adoptAfterMs } = policy;
+  return {
+    ...{ alertsPer1000DeviceDays, onSamples, onMs, offSamples, offMs, clearShare, confirmSamples },
+    ...{ foreseenPredictions, warnHorizon: { ...warnHorizon }, updateEverySamples, adoptAfterMs },
+  };
+}
+
+/** The alert policy of a version: its parameters over what holds here for all. */
+export function policyOf({ detectors: _, ...tuned }: EnsembleParameters, base: AlertPolicy): AlertPolicy {
+  return { ...base, ...tuned };
 }
 
 /** Detectors that a version leaves out. */

@@ -29,7 +29,7 @@ export interface Judges {
 export interface JudgesSetup {
   readonly findModel: (id: string) => DeviceModel | undefined;
   readonly prognosersFor: (model: DeviceModel) => readonly Prognoser<unknown>[];
-  /** Of the version that the build ships. */
+  /** Of the version that the build ships; what no version speaks of holds for all. */
   readonly policy: AlertPolicy;
 }
 
@@ -66,7 +66,7 @@ export function createBench(setup: JudgesSetup): Bench {
     const scorer = createDeviceScorer({
       findModel: setup.findModel,
       prognosersFor: (model) => pick(setup.prognosersFor(model), prognosis),
-      policy: policyOf(version.parameters),
+      policy: policyOf(version.parameters, setup.policy),
       ensemble: { name: version.name, version: version.version },
       muted: mutedBy(version.parameters),
     });
