@@ -10,17 +10,20 @@ import { clientIdOf, type DeviceRef, partitionOf } from '../contract/kernel/ids.
 import { retryDelayMs } from '../contract/kernel/retry.ts';
 import type { CheckpointStore, DeviceCheckpoint, FindingsSink } from '../contract/ports/analytics.ts';
 import type { Finding } from '../contract/ports/findings.ts';
+import type { DeviceOrder } from '../contract/ports/orders.ts';
 import type { Clock, Logger, Metrics, Service } from '../contract/ports/services.ts';
 import type { LoggedEntry, LogReader, Position } from '../contract/ports/telemetry-log.ts';
 import { ORDER_BOOK } from '../contract/ports/versions.ts';
 import { decodeTelemetryEntry } from '../contract/wire/log-entry.ts';
 import { type AlertPolicy, DEFAULT_POLICY } from './alerts/policy.ts';
+import { endAll, type OrderedDevice, takeDeviceOrder } from './device-orders.ts';
 import { type DeviceState, initDevice, packDevice, reviveDevice } from './device-state.ts';
 import { arrive, DEFAULT_ORDER, initOrder, type OrderedSample, type OrderLimits, takeDue } from './event-order.ts';
 import type { Prognoser } from './prognosis/prognoser.ts';
-import { createJudgedScoring } from './registry/judged-scoring.ts';
+import { createJudgedScoring, type OrderTaken } from './registry/judged-scoring.ts';
 import { reportOf, reportRules } from './rules/rule-reports.ts';
 import { createRuledDevices } from './rules/ruled-devices.ts';
+import { createWatchKeeper, goesOnPurpose } from './silence/keep-watch.ts';
 
 export interface AnalyticsDeps {
   readonly log: LogReader;
@@ -55,6 +58,8 @@ export interface AnalyticsOptions {
   readonly maxWaiting: number;
   /** Devices, counted once a version, that may have a state of a version that runs beside the active one. */
   readonly maxShadowedDevices: number;
+  /** Devices whose silence is noticed. */
+  readonly maxWatchedDevices: number;
 }
 
 export const DEFAULT_ANALYTICS: AnalyticsOptions = {
@@ -67,6 +72,7 @@ export const DEFAULT_ANALYTICS: AnalyticsOptions = {
   order: DEFAULT_ORDER,
   maxWaiting: 20_000,
   maxShadowedDevices: 1_000,
+  maxWatchedDevices: 200_000,
 };
 
 export interface AnalyticsStats {
@@ -97,6 +103,8 @@ export interface AnalyticsStats {
   /** Devices with a state beside the active one, and those that found no room since start. */
   readonly shadowedDevices: number;
   readonly shadowRefused: number;
+  /** Devices whose next message is waited for. */
+  readonly watchedDevices: number;
 }
 
 export interface Analytics extends Service {
@@ -125,6 +133,8 @@ const SWEEP_EVERY_MS = 1_000;
 const LOGGED_WITHIN_MS = 5_000;
 /** Where the list of devices with waiting samples is saved; no tenant and no device is called so. */
 const WAITING_LIST: DeviceRef = { tenant: '*', device: '*' };
+/** So many devices are found silent between two batches: each is a state to load, and the log must not wait for all. */
+const SILENT_AT_ONCE = 200;
 
 export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsOptions> = {}): Analytics {
   const settings: AnalyticsOptions = { ...DEFAULT_ANALYTICS, ...options };
@@ -132,6 +142,12 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
   const { policy, maxShadowedDevices } = settings;
   const judged = createJudgedScoring({ findModel, prognosersFor, policy, maxShadowedDevices });
   const ruled = createRuledDevices();
+  const watch = createWatchKeeper({
+    policy,
+    intervalMs: (state) => findModel(state.model)?.intervalMs ?? state.intervalMs,
+    maxDevices: settings.maxWatchedDevices,
+    partitions: settings.partitions,
+  });
   /** by client id, least recently seen first */
   const devices = new Map<string, Cached>();
   /** Those of them with waiting samples, by client id; they stay in memory. */
@@ -178,17 +194,38 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
       devices.set(key, known);
       return known;
     }
-    // A device that became another model has nothing to continue, but what it sent before counts.
-    if (known) scoreAllWaiting(known, found);
-    const stored = known ? undefined : await deps.checkpoints.load(ref);
-    const state = reviveDevice(stored, entry.model) ?? initDevice(entry.model);
+    const before = known ?? (await loadKnown(ref));
+    if (before?.state.model === entry.model) return before;
+    // A device that became another model has nothing to continue, but what it sent before counts, and what is open ends.
+    if (before) {
+      scoreAllWaiting(before, found);
+      found.push(...endAll(orderedDevice(before, entry.position), 'replaced', entry.position));
+      watch.forget(ref);
+    }
+    const state = initDevice(entry.model);
     // Its rules are asked whether they are about the new model, and end their alerts where they are not.
-    const rules = (known?.state ?? reviveDevice(stored))?.rules;
-    if (rules) state.rules ??= rules;
-    const cached: Cached = { ref, state, dirty: false };
+    if (before?.state.rules) state.rules ??= before.state.rules;
+    return remember({ ref, state, dirty: false });
+  }
+
+  function remember(cached: Cached): Cached {
+    const key = clientIdOf(cached.ref);
     devices.delete(key);
     devices.set(key, cached);
     return cached;
+  }
+
+  /** The device as it was left, whatever its model; `undefined` when nothing is known of it. */
+  async function loadKnown(ref: DeviceRef): Promise<Cached | undefined> {
+    const known = devices.get(clientIdOf(ref));
+    if (known) return remember(known);
+    const state = reviveDevice(await deps.checkpoints.load(ref));
+    return state && remember({ ref, state, dirty: false });
+  }
+
+  function orderedDevice(cached: Cached, at: Position): OrderedDevice {
+    const { ref, state } = cached;
+    return { ref, state, plan: judged.planOf(ref, state, at), subject: watch.subjectOf(cached) };
   }
 
   function scoreAllWaiting(cached: Cached, found: Finding[]): void {
@@ -203,14 +240,17 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
     const cached = await load(entry, found);
     cached.dirty = true;
     logTime = Math.max(logTime, entry.receivedAt);
-    let samples: readonly OrderedSample[];
+    let message: ReturnType<typeof messageOf>;
     try {
-      samples = samplesOf(entry);
+      message = messageOf(entry);
     } catch (error) {
       skip(entry, entry.position, error);
       return;
     }
+    const { samples, backfill } = message;
     const { state } = cached;
+    // Old data that is sent now says nothing of today.
+    if (!backfill) found.push(...watch.message(cached, entry, samples));
     state.order ??= initOrder(settings.order, entry.receivedAt);
     const waitedBefore = state.order.waiting.length;
     const scoredUpTo = state.samples > 0 ? state.newestAt : Number.NEGATIVE_INFINITY;
@@ -262,7 +302,7 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
   async function passRuleTime(now: number, slackMs: number, found: Finding[]): Promise<number> {
     const due = ruled.takeDue(now);
     for (const ref of due) {
-      const cached = devices.get(clientIdOf(ref)) ?? (await loadStored(ref));
+      const cached = await loadKnown(ref);
       if (!cached) {
         ruled.forget(ref);
         continue;
@@ -281,29 +321,72 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
     return due.length;
   }
 
-  async function loadStored(ref: DeviceRef): Promise<Cached | undefined> {
-    const state = reviveDevice(await deps.checkpoints.load(ref));
-    if (!state) return undefined;
-    const cached: Cached = { ref, state, dirty: false };
-    devices.set(clientIdOf(ref), cached);
-    return cached;
+  /** Holds for what stands behind it in the log: see docs/registry.md, and docs/alerts.md for those about one device. */
+  async function takeOrder(entry: LoggedEntry, found: Finding[]): Promise<void> {
+    // What rules had to say before it is said under the rules of before.
+    while ((await passRuleTime(entry.receivedAt, 0, found)) > 0);
+    const taken = readOrder(entry);
+    if (!taken) return;
+    if (taken.kind === 'taken') totals.orders++;
+    metrics.count('presage_analytics_orders_total', 'Orders of the desk, by what became of them', { kind: taken.kind });
+    logger.info({ position: entry.position, tenant: entry.tenant, outcome: taken.kind }, 'an order of the desk');
+    const { order } = taken;
+    if (order?.kind === 'rule') ruled.takeOrder(order, entry.position, entry.receivedAt);
+    if (taken.kind !== 'taken' || !order || !isOurs(entry)) return;
+    if (order.kind === 'acceptAsNormal' || order.kind === 'decommission') await orderDevice(entry, order, found);
   }
 
-  /** Holds for what stands behind it in the log: see docs/registry.md. */
-  async function takeOrder(entry: LoggedEntry, found: Finding[]): Promise<void> {
+  function readOrder(entry: LoggedEntry): OrderTaken | undefined {
     try {
-      // What rules had to say before it is said under the rules of before.
-      while ((await passRuleTime(entry.receivedAt, 0, found)) > 0);
-      const taken = judged.takeOrder(entry);
-      if (taken.order?.kind === 'rule') ruled.takeOrder(taken.order, entry.position, entry.receivedAt);
-      if (taken.kind === 'taken') totals.orders++;
-      metrics.count('presage_analytics_orders_total', 'Orders of the desk, by what became of them', {
-        kind: taken.kind,
-      });
-      logger.info({ position: entry.position, tenant: entry.tenant, outcome: taken.kind }, 'an order of the desk');
+      return judged.takeOrder(entry);
     } catch (error) {
       skip(entry, entry.position, error);
+      return undefined;
     }
+  }
+
+  async function orderDevice(entry: LoggedEntry, order: DeviceOrder, found: Finding[]): Promise<void> {
+    const cached = await loadKnown({ tenant: entry.tenant, device: entry.device });
+    if (!cached) return;
+    cached.dirty = true;
+    const own = cached.state.order;
+    const waitedBefore = own?.waiting.length ?? 0;
+    // What came before it and has waited long enough is judged without it.
+    if (own) scoreSamples(cached, takeDue(own, entry.receivedAt), found);
+    if (waitedBefore > 0) noteWaiting(cached, waitedBefore, found);
+    found.push(...takeDeviceOrder(orderedDevice(cached, entry.position), order, entry.position));
+    if (order.kind === 'decommission') watch.forget(cached.ref);
+  }
+
+  async function noteGoodbye(entry: LoggedEntry): Promise<void> {
+    try {
+      // Who comes is heard by what he sends.
+      if (!goesOnPurpose(entry)) return;
+      const cached = await loadKnown({ tenant: entry.tenant, device: entry.device });
+      if (!cached) return;
+      cached.dirty = true;
+      watch.goodbye(cached, entry);
+    } catch (error) {
+      if (!(error instanceof SyntaxError)) throw error;
+      skip(entry, entry.position, error);
+    }
+  }
+
+  /** Devices that were due in the time of the log. True: there may be more. */
+  async function findSilent(): Promise<boolean> {
+    const found: Finding[] = [];
+    let looked = 0;
+    for (let ref = watch.nextDue(); ref !== undefined; ref = ++looked < SILENT_AT_ONCE ? watch.nextDue() : undefined) {
+      const cached = await loadKnown(ref);
+      const finding = cached && watch.fallSilent(cached);
+      if (!finding) continue;
+      cached.dirty = true;
+      unsavedSweep = true;
+      found.push(finding);
+    }
+    if (found.length > 0) await deps.findings.append(found);
+    totals.findings += found.length;
+    return looked >= SILENT_AT_ONCE;
   }
 
   /** Deterministic, so a replay skips it as well; one poisoned entry must not stop the fleet. One line a message. */
@@ -353,13 +436,11 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
     if (batch.next <= position) return false;
     const found: Finding[] = [];
     for (const entry of batch.entries) {
+      watch.pass(entry);
       ruled.pass(entry.receivedAt);
       // Orders are for whoever scores, whatever partitions he has.
       if (entry.kind === 'order') await takeOrder(entry, found);
-      else if (!isOurs(entry)) continue;
-      else if (entry.kind === 'telemetry') await scoreEntry(entry, found);
-      else if ((entry.kind === 'event' || entry.kind === 'birth') && ruled.concerns(entry.tenant))
-        await takeReport(entry, found);
+      else if (isOurs(entry)) await takeEntry(entry, found);
     }
     if (found.length > 0) await deps.findings.append(found);
     totals.findings += found.length;
@@ -368,6 +449,14 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
     totals.busyMs += clock.now() - startedAt;
     if (clock.now() - reportedAt >= REPORT_EVERY_MS) report();
     return true;
+  }
+
+  async function takeEntry(entry: LoggedEntry, found: Finding[]): Promise<void> {
+    if (entry.kind === 'telemetry') await scoreEntry(entry, found);
+    else if (entry.kind === 'state') await noteGoodbye(entry);
+    else if (entry.kind === 'event' || entry.kind === 'birth') {
+      if (ruled.concerns(entry.tenant)) await takeReport(entry, found);
+    }
   }
 
   function isOurs(entry: LoggedEntry): boolean {
@@ -396,6 +485,12 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
     );
     metrics.gauge('presage_analytics_findings', 'Findings since start', totals.findings);
     metrics.gauge('presage_analytics_devices', 'Devices whose state is in memory', devices.size);
+    metrics.gauge('presage_analytics_watched_devices', 'Devices whose next message is waited for', watch.watched());
+    metrics.gauge(
+      'presage_analytics_unwatched_messages',
+      'Messages of devices whose silence nobody will notice, because too many are waited for',
+      watch.unwatched(),
+    );
     const { shadowedDevices, shadowRefused, shadowFailures } = judged.stats();
     metrics.gauge('presage_analytics_shadowed_devices', 'States of versions beside the active one', shadowedDevices);
     metrics.gauge('presage_analytics_shadow_refused', 'Devices without room for a version beside', shadowRefused);
@@ -415,9 +510,11 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
       if (listed || waitingListSaved) states.push({ ...WAITING_LIST, state: waitingList() });
       const book = judged.unsaved();
       if (book) states.push({ ...ORDER_BOOK, state: book });
+      states.push(...watch.changed());
       states.push(...ruled.unsaved());
       await deps.checkpoints.save(states, position);
       judged.saved();
+      watch.saved();
       ruled.saved();
       for (const cached of changed) cached.dirty = false;
       waitingListSaved = listed;
@@ -478,9 +575,11 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
     const more = await takeBatch();
     const caughtUp = !more;
     await sweep(caughtUp);
-    if (saveIsDue() || (caughtUp && drains.length > 0)) await save();
+    const moreSilent = await findSilent();
+    const isIdle = caughtUp && !moreSilent;
+    if (saveIsDue() || (isIdle && drains.length > 0)) await save();
     failures = 0;
-    if (caughtUp) await pause(settings.pollMs);
+    if (isIdle) await pause(settings.pollMs);
   }
 
   /** Waits for `wake` or the time, whichever comes first. */
@@ -513,6 +612,7 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
     savedPosition = position;
     judged.resume(await deps.checkpoints.load(ORDER_BOOK));
     await ruled.resume(deps.checkpoints, clock.now());
+    await watch.load(deps.checkpoints);
     await loadWaiting();
     unsavedSweep = false;
     savedAt = clock.now();
@@ -583,16 +683,17 @@ export function createAnalytics(deps: AnalyticsDeps, options: Partial<AnalyticsO
       skippedEntries: totals.skipped,
       orders: totals.orders,
       ...shadowStats(judged.stats()),
+      watchedDevices: watch.watched(),
     }),
   };
 }
 
 /** @throws SyntaxError and the like when the body is not what ingest writes */
-function samplesOf(entry: LoggedEntry): OrderedSample[] {
-  const { identity, samples } = decodeTelemetryEntry(entry);
+function messageOf(entry: LoggedEntry): { readonly samples: readonly OrderedSample[]; readonly backfill: boolean } {
+  const { identity, samples, backfill } = decodeTelemetryEntry(entry);
   const { boot, seq } = identity;
   const { receivedAt, position } = entry;
-  return samples.map(({ index, observedAt, signals }) => ({
+  const ordered = samples.map(({ index, observedAt, signals }) => ({
     identity: `${boot}:${seq}:${index}`,
     seq,
     index,
@@ -601,6 +702,7 @@ function samplesOf(entry: LoggedEntry): OrderedSample[] {
     position,
     signals,
   }));
+  return { samples: ordered, backfill };
 }
 
 function shadowStats({ shadowedDevices, shadowRefused }: { shadowedDevices: number; shadowRefused: number }) {

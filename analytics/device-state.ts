@@ -12,6 +12,7 @@ import type { OrderState } from './event-order.ts';
 import type { DevicePlan } from './plan.ts';
 import type { ShadowStates } from './registry/shadow.ts';
 import type { DeviceRuleState } from './rules/rule-state.ts';
+import type { SilenceState } from './silence/no-data.ts';
 import { packJson, unpackJson } from './state-codec.ts';
 
 /** Rises when old states can no longer be continued: such a device starts anew. */
@@ -102,6 +103,8 @@ export interface DeviceState {
   rules?: DeviceRuleState;
   /** As its last birth said, since the tenant has rules. */
   firmware?: string;
+  /** Whether the device sends at all; only in production. Absent before its first message. */
+  silence?: SilenceState;
   /** States of versions that run beside the active one. */
   shadows?: ShadowStates;
   /** Day of the device's clock that was last counted, and for which version. */

@@ -40,6 +40,8 @@ export interface AlertFacts {
   readonly explained: Attribution | undefined;
   /** Failure modes by likelihood in view of all signals. */
   readonly ranked: readonly RankedMode[];
+  /** Of this alert; that of the plan when absent. */
+  readonly policy?: AlertPolicy;
 }
 
 const MAX_LINES = 8;
@@ -92,7 +94,7 @@ function evidenceOf(facts: AlertFacts): Evidence {
     bands: Object.fromEntries(
       because.map(({ signal }) => [signal, bandPoints(state.signals[signal]?.band ?? { points: [], count: 0 })]),
     ),
-    clears: clearingOf(plan.policy, usable),
+    clears: clearingOf(facts.policy ?? plan.policy, usable),
     ...(flap ? { flapping: { openings: flap.openings, windowMs: plan.policy.flapWindowMs } } : {}),
   };
 }

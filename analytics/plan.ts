@@ -3,7 +3,7 @@ import type { DeviceModel, FailureMode, SignalSpec } from '../contract/devices/d
 import { HOUR_MS, MINUTE_MS } from '../contract/kernel/time.ts';
 import type { VersionName } from '../contract/ports/findings.ts';
 import type { AlertPolicy } from './alerts/policy.ts';
-import { raiseThreshold } from './alerts/policy.ts';
+import { paced, raiseThreshold } from './alerts/policy.ts';
 import { type Consequence, consequenceOf } from './detectors/consequence.ts';
 import type { ContextSpec } from './detectors/context.ts';
 import type { DeviceDetector } from './detectors/device-detector.ts';
@@ -69,9 +69,6 @@ const LEAST_INTERVAL_MS = 5 * MINUTE_MS;
 /** Nothing is known of how a fault of such a device fades: what is nearly usual again is over. */
 const UNKNOWN_CLEAR_SHARE = 0.8;
 const PREDICT_EVERY_MS = 3 * HOUR_MS;
-/** Four openings with their on- and off-delays, and as much room between them. */
-const FLAP_WINDOW_SAMPLES = 120;
-const FLAP_QUIET_SAMPLES = 60;
 
 /** Plan of a model of the catalogue. */
 export function planModel(
@@ -170,15 +167,6 @@ function limitsOf(model: DeviceModel, signal: string): Consequence['limits'] {
     .map((mode) => mode.endOfLife)
     .filter((end) => end !== undefined)
     .filter((end) => end.signal === signal);
-}
-
-/** A slow device needs longer to come and go: the days that flapping is counted in are at least so many of its samples. */
-function paced(policy: AlertPolicy, intervalMs: number): AlertPolicy {
-  return {
-    ...policy,
-    flapWindowMs: Math.max(policy.flapWindowMs, FLAP_WINDOW_SAMPLES * intervalMs),
-    flapQuietMs: Math.max(policy.flapQuietMs, FLAP_QUIET_SAMPLES * intervalMs),
-  };
 }
 
 /** A context signal as a feature; a boolean is 0 or 1 and keeps that scale. */

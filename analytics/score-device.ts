@@ -23,6 +23,8 @@ export interface ScoringSetup {
 export interface DeviceScorer {
   /** Takes one sample in; mutates `state`. */
   score(state: DeviceState, sample: SampleToScore): SampleOutcome;
+  /** What is planned for the device; `undefined` while its rhythm is not known. */
+  planOf(state: DeviceState): DevicePlan | undefined;
 }
 
 /** Intervals from which the rhythm of an unknown device is taken. */
@@ -66,6 +68,9 @@ export function createDeviceScorer(setup: ScoringSetup): DeviceScorer {
   };
 
   return {
+    planOf(state) {
+      return planKnown(state.model) ?? (state.intervalMs === null ? undefined : planBy(state.model, state.intervalMs));
+    },
     score(state, sample) {
       const plan = planKnown(state.model);
       if (plan) return scoreSample(state, plan, sample);

@@ -46,6 +46,7 @@ import { createOrderWriter } from './orders/orders.ts';
 import { registerAuthentication } from './plugins/authentication.ts';
 import { PROBLEM_TYPE, problemOf, registerProblems, sendProblem } from './plugins/problems.ts';
 import { registerAlertGroups } from './routes/alert-groups.ts';
+import { registerAcceptAsNormal } from './routes/accept-as-normal.ts';
 import { registerAlerts } from './routes/alerts.ts';
 import type { App, RouteContext } from './routes/context.ts';
 import { registerDeviceChanges } from './routes/device-changes.ts';
@@ -421,6 +422,7 @@ function registerRoutes(app: App, context: RouteContext): void {
   registerAlerts(app, context);
   registerAlertGroups(app, context);
   registerSilences(app, context);
+  registerAcceptAsNormal(app, context);
   registerRegistry(app, context);
   registerTickets(app, context);
   registerIntake(app, context);

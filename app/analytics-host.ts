@@ -4,6 +4,7 @@
  */
 import { once } from 'node:events';
 import type { Worker } from 'node:worker_threads';
+import type { AlertPolicy } from '../analytics/alerts/policy.ts';
 import type { AnalyticsStats } from '../analytics/create-analytics.ts';
 import { AppError } from '../contract/kernel/errors.ts';
 import type { Finding } from '../contract/ports/findings.ts';
@@ -34,6 +35,7 @@ export interface AnalyticsHostOptions {
   readonly databaseUrl: string;
   readonly logDirectory: string;
   readonly prognosisModels: Readonly<Record<string, string>>;
+  readonly alertPolicy: AlertPolicy;
 }
 
 /** Under load the log grows a thousand times a second; waking the thread for each would cost more than the scoring. */

@@ -1,4 +1,5 @@
 /** What the event loop and the analytics worker say to each other. */
+import type { AlertPolicy } from '../analytics/alerts/policy.ts';
 import type { AnalyticsStats } from '../analytics/create-analytics.ts';
 import type { Finding } from '../contract/ports/findings.ts';
 import type { Position } from '../contract/ports/telemetry-log.ts';
@@ -11,6 +12,7 @@ export interface AnalyticsWorkerData {
   readonly durableEnd: SharedArrayBuffer;
   /** Path of a fitted prognosis model, by device model id. */
   readonly prognosisModels: Readonly<Record<string, string>>;
+  readonly alertPolicy: AlertPolicy;
 }
 
 export type ToWorker =

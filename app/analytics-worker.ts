@@ -77,17 +77,20 @@ function prognosersFor(model: DeviceModel): readonly Prognoser<unknown>[] {
 const durableEnd = new BigInt64Array(setup.durableEnd);
 const database = openDatabase({ url: setup.databaseUrl }, { logger, clock }, { maxConnections: SQL_CONNECTIONS });
 const reader = openSegmentLogReader(setup.logDirectory, { durableEnd: () => Number(Atomics.load(durableEnd, 0)) });
-const analytics = createAnalytics({
-  log: reader,
-  checkpoints: createCheckpointStore(database, 'analytics'),
-  findings: { append: appendFindings },
-  findModel,
-  prognosersFor,
-  clock,
-  logger,
-  metrics,
-  onSaved: (position) => send({ type: 'committed', position }),
-});
+const analytics = createAnalytics(
+  {
+    log: reader,
+    checkpoints: createCheckpointStore(database, 'analytics'),
+    findings: { append: appendFindings },
+    findModel,
+    prognosersFor,
+    clock,
+    logger,
+    metrics,
+    onSaved: (position) => send({ type: 'committed', position }),
+  },
+  { policy: setup.alertPolicy },
+);
 
 port.on('message', (message: ToWorker) => {
   switch (message.type) {

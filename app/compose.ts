@@ -33,6 +33,7 @@ import { openSegmentLog, type SegmentLog } from '../ingest/log/segment-log.ts';
 import { createRegistryWriter } from '../ingest/registry-writer.ts';
 import { createRetentionJob } from '../ingest/store/retention.ts';
 import { createStoreWriter } from '../ingest/store-writer.ts';
+import { readAlertPolicy } from './alert-policy.ts';
 import { createAnalyticsHost } from './analytics-host.ts';
 import { createBackupSteps } from './backup/backup-session.ts';
 import { type AppRole, type Config, dataPaths, ROLES } from './config.ts';
@@ -148,7 +149,12 @@ export function composeSystem(config: Config, deps: ComposeDeps): System {
     const broker = createBroker({ directory, integrations, deliver: ingest.deliver, ...tools }, brokerOptions(config));
     const analytics = createAnalyticsHost(
       { log, findings: findingsLog.log, onDeath: deps.onFatal, ...tools },
-      { databaseUrl: database.url(), logDirectory: paths.telemetryLog, prognosisModels: config.prognosisModels ?? {} },
+      {
+        databaseUrl: database.url(),
+        logDirectory: paths.telemetryLog,
+        prognosisModels: config.prognosisModels ?? {},
+        alertPolicy: readAlertPolicy(config.alertPolicyFile),
+      },
     );
     const readiness = async (): Promise<Record<string, Readiness>> => ({
       sql: await answers(() => database.ping()),

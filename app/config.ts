@@ -116,6 +116,11 @@ export const SETTINGS = {
     'Free disk space below which nothing is acknowledged, MiB',
   ),
   seedFile: setting('PRESAGE_SEED_FILE', z.string().optional(), 'JSON file with tenants, users, devices to start with'),
+  alertPolicyFile: setting(
+    'PRESAGE_ALERT_POLICY_FILE',
+    z.string().optional(),
+    'JSON file with what the alert policy sets differently: delays, flapping, silence, exceptions',
+  ),
   prognosisModels: setting(
     'PRESAGE_PROGNOSIS_MODELS',
     list

@@ -171,7 +171,8 @@ class MqttDevice implements DeviceClient {
     const client = this.client;
     this.client = undefined;
     if (!client) return;
-    if (this.online) await sayGoodbye(client, topicOf(this.ref, 'state'), this.statePayload('offline'));
+    if (this.online)
+      await sayGoodbye(client, topicOf(this.ref, 'state'), this.statePayload('offline', this.deps.clock.now()));
     this.online = false;
     discard(client);
   }
@@ -259,8 +260,14 @@ class MqttDevice implements DeviceClient {
     };
   }
 
-  private statePayload(state: StatePayload['state']): string {
-    const payload: StatePayload = { v: CONTRACT_VERSION, boot: this.config.boot, state };
+  /** With a time it is said by the device itself: a last will cannot know when it is sent. */
+  private statePayload(state: StatePayload['state'], at?: number): string {
+    const payload: StatePayload = {
+      v: CONTRACT_VERSION,
+      boot: this.config.boot,
+      state,
+      ...(at === undefined ? {} : { t: at }),
+    };
     return JSON.stringify(payload);
   }
 

@@ -27,6 +27,7 @@ import { SequenceKeeper } from './sequence-keeper.ts';
 import { SignalBudget, type SignalLimits } from './signal-budget.ts';
 import { StoreQuestions } from './store-questions.ts';
 import { TelemetryChannel } from './telemetry-channel.ts';
+import { LogTicker } from './ticker.ts';
 import { isPacked, unpack } from './unpack.ts';
 
 const MIB = 1024 * 1024;
@@ -80,6 +81,7 @@ class IngestService implements Ingest {
   readonly #snapshotEveryMs: number;
   readonly #book: SequenceBook;
   readonly #keeper: SequenceKeeper;
+  readonly #ticker: LogTicker;
   readonly #counters: Counters;
   readonly #count: IngestCounts;
   readonly #outcomes: Outcomes;
@@ -99,6 +101,7 @@ class IngestService implements Ingest {
     const book = new SequenceBook(options.sequenceLimits ?? DEFAULT_SEQUENCE_LIMITS);
     this.#book = book;
     this.#keeper = new SequenceKeeper(needs, options.sequenceFile);
+    this.#ticker = new LogTicker(needs);
     this.#counters = new Counters(needs.metrics);
     const count = createCounts(this.#counters);
     this.#count = count;
@@ -189,6 +192,7 @@ class IngestService implements Ingest {
 
   #tick(): void {
     this.#logins.tryAgain();
+    this.#ticker.beat();
     this.#counters.flush();
     const { metrics, clock } = this.#needs;
     const help = 'Devices whose sequence numbers are remembered';

@@ -152,13 +152,14 @@ export function closeEpisode(state: EpisodeState, at: number, reason: AlertReaso
   if (!open) return undefined;
   state.at = Math.max(at, state.at ?? at);
   if (reason === 'accepted' || reason === 'adopted') acceptPrediction(state);
+  // What is foreseen from here on is another episode, which begins with another sample.
+  state.due = 0;
   return clear(state, open, state.at, reason);
 }
 
 /** What a person takes for normal must not alarm again tomorrow, unless it gets worse. */
 function acceptPrediction(state: EpisodeState): void {
   if (state.due > 0) state.acceptedMedian = state.prediction?.remainingLife?.median ?? null;
-  state.due = 0;
   // Nor does it count towards flapping.
   state.openings = [];
 }

@@ -118,3 +118,16 @@ export function raiseThreshold(alertsPer1000DeviceDays: number, intervalMs: numb
 export function isDue(life: RemainingLife, policy: AlertPolicy): boolean {
   return life.lower <= policy.warnHorizon[life.unit];
 }
+
+/** Four openings with their on- and off-delays, and as much room between them. */
+const FLAP_WINDOW_SAMPLES = 120;
+const FLAP_QUIET_SAMPLES = 60;
+
+/** A slow device needs longer to come and go: the days that flapping is counted in are at least so many of its samples. */
+export function paced(policy: AlertPolicy, intervalMs: number): AlertPolicy {
+  return {
+    ...policy,
+    flapWindowMs: Math.max(policy.flapWindowMs, FLAP_WINDOW_SAMPLES * intervalMs),
+    flapQuietMs: Math.max(policy.flapQuietMs, FLAP_QUIET_SAMPLES * intervalMs),
+  };
+}

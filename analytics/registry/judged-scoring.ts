@@ -2,11 +2,13 @@
  * Samples judged by whoever the registry says: orders come in with their place in the log, every sample goes to the versions
  * that hold at its own place, and what each of them has seen is counted. The order book is saved with the devices' states.
  */
+import type { DeviceRef } from '../../contract/kernel/ids.ts';
 import type { Finding } from '../../contract/ports/findings.ts';
 import { decodeOrder, type Order } from '../../contract/ports/orders.ts';
-import type { LoggedEntry } from '../../contract/ports/telemetry-log.ts';
+import type { LoggedEntry, Position } from '../../contract/ports/telemetry-log.ts';
 import type { VersionExposure } from '../../contract/ports/versions.ts';
 import type { DeviceState } from '../device-state.ts';
+import type { DevicePlan } from '../plan.ts';
 import type { SampleOutcome, SampleToScore } from '../scoring/sample.ts';
 import { createBench, type Judge, type JudgesSetup, type ShadowJudge } from './judges.ts';
 import {
@@ -38,7 +40,9 @@ export interface OrderTaken {
 export interface JudgedScoring {
   /** Takes one sample in; mutates `state`. */
   score(state: DeviceState, sample: SampleToScore): JudgedOutcome;
-  /** @throws SyntaxError when the entry is no JSON */
+  /** What the active version plans for the device at this place of the log. */
+  planOf(ref: DeviceRef, state: DeviceState, at: Position): DevicePlan | undefined;
+  /** Orders about a single device are taken, and left to the caller. @throws SyntaxError when the entry is no JSON */
   takeOrder(entry: LoggedEntry): OrderTaken;
   /** Goes on with a stored book, or with an empty one. */
   resume(stored: unknown): void;
@@ -113,6 +117,7 @@ export function createJudgedScoring(options: JudgedOptions): JudgedScoring {
       const found = judgeBeside(state, seated, sample);
       return found.length === 0 ? outcome : { ...outcome, findings: [...outcome.findings, ...found] };
     },
+    planOf: (ref, state, at) => bench.at(ref.tenant, state.model, at).active.scorer.planOf(state),
     takeOrder(entry) {
       const order = decodeOrder(entry);
       if (!order) return { kind: 'unknown' };

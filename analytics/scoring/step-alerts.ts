@@ -178,6 +178,7 @@ function stepKey(state: DeviceState, plan: DevicePlan, sample: SampleToScore, st
     explained,
     ranked: step.ranked,
     episode,
+    policy,
   });
 }
 

@@ -25,6 +25,8 @@ const PERMITTED = {
   workOnTickets: ['agent', 'engineer', 'manager', 'admin'],
   tryRules: ['agent', 'engineer', 'manager', 'admin'],
   manageRules: ['engineer', 'manager', 'admin'],
+  /** Tells analytics what is normal. */
+  judgeAlerts: ['engineer', 'manager', 'admin'],
   manageDevices: ['manager', 'admin'],
   manageDetectors: ['manager', 'admin'],
   manageTokens: ['manager', 'admin'],
@@ -36,7 +38,7 @@ export type Act = keyof typeof PERMITTED;
 const IN_SCOPE = {
   read: ['read'],
   devices: ['read', 'manageDevices'],
-  tickets: ['read', 'workOnTickets'],
+  tickets: ['read', 'workOnTickets', 'judgeAlerts'],
 } as const satisfies Record<TokenScope, readonly Act[]>;
 
 /** @throws AppError FORBIDDEN */

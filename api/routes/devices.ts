@@ -1,4 +1,5 @@
 /** Devices: list, create, read, block; new secrets, new owners, and the end. */
+import { randomUUID } from 'node:crypto';
 import { and, eq, sql } from 'drizzle-orm';
 import { z } from 'zod';
 import {
@@ -25,6 +26,7 @@ import { refuseKnownSerial } from '../devices/claim.ts';
 import { appendCustody, type CustodyNote, isDevice } from '../devices/custody.ts';
 import { requireCentre, requireDevice, selectDevices } from '../devices/device-view.ts';
 import { requireParent } from '../devices/parents.ts';
+import { sendOrder } from '../orders/orders.ts';
 import { principalOf } from '../plugins/authentication.ts';
 import { type App, answers, decodeCursor, encodeCursor, pageOf, type RouteContext } from './context.ts';
 
@@ -237,24 +239,38 @@ export function registerDevices(app: App, context: RouteContext): void {
       const principal = requireManager(principalOf(request));
       const { id } = request.params;
       const nobodyKnows = hashDeviceSecret(newSecret(), context.hmacKeys);
-      await change(principal, id, 'decommissioned', () => ({
-        set: {
-          status: 'decommissioned',
-          secretHash: nobodyKnows,
-          nextSecretHash: null,
-          secretExpiresAt: null,
-          secretChangedAt: context.clock.now(),
-          claim: null,
-        },
-        note: { reason: request.body.reason },
-      }));
+      await change(principal, id, 'decommissioned', async (before, tx) => {
+        // Its alerts end, and nobody waits for its samples any more.
+        await sendOrder(tx, {
+          kind: 'decommission',
+          id: randomUUID(),
+          tenant: principal.tenant,
+          device: id,
+          model: before.model,
+          at: context.clock.now(),
+          actor: principal.user,
+          why: request.body.reason,
+        });
+        return {
+          set: {
+            status: 'decommissioned',
+            secretHash: nobodyKnows,
+            nextSecretHash: null,
+            secretExpiresAt: null,
+            secretChangedAt: context.clock.now(),
+            claim: null,
+          },
+          note: { reason: request.body.reason },
+        };
+      });
+      context.wakeOrders();
       context.cutOff({ tenant: principal.tenant, device: id });
       return readOne(principal, id);
     },
   );
 }
 
-type LockedDevice = { readonly status: string; readonly centre: string };
+type LockedDevice = { readonly status: string; readonly centre: string; readonly model: string };
 interface DeviceChange {
   readonly set: Partial<typeof devices.$inferInsert>;
   readonly note?: Pick<CustodyNote, 'from' | 'to' | 'reason'>;
@@ -269,7 +285,7 @@ function requireManager(principal: Principal): Principal {
 
 async function lockDevice(tx: Transaction, ref: DeviceRef): Promise<LockedDevice> {
   const [row] = await tx
-    .select({ status: devices.status, centre: devices.centre })
+    .select({ status: devices.status, centre: devices.centre, model: devices.model })
     .from(devices)
     .where(isDevice(ref))
     .for('update');

@@ -332,6 +332,13 @@ export type Alert = z.infer<typeof alert>;
 /** One alert with what happened to it, newest last; at most the last 500. */
 export const alertWithHistory = alert.extend({ history: z.array(alarmEvent) });
 
+export const acceptAsNormal = z.strictObject({
+  /** Kept with the alert's end: whoever asks later why it is quiet finds it here. */
+  why: z.string().min(1).max(500),
+});
+/** An order to analytics is kept, and will be taken once. */
+export const ordered = z.object({ order: z.string() });
+
 /** Last prediction of each device and fault key. */
 export const devicePrediction = prediction.extend({ device: deviceId, model: z.string(), at: z.number() });
 export type DevicePrediction = z.infer<typeof devicePrediction>;

@@ -4,7 +4,7 @@
  * often the log is read. Whoever wants to tell analytics something adds a kind here and handles it in analytics/orders.ts.
  */
 import { z } from 'zod';
-import { tenantId } from '../kernel/ids.ts';
+import { deviceId, tenantId } from '../kernel/ids.ts';
 import { ruleId, runnableRule } from './rules.ts';
 import type { LogEntry } from './telemetry-log.ts';
 import { EVERY_TENANT, MAX_SHADOWS, OTHER_MODELS, registryKind, runnableVersion } from './versions.ts';
@@ -39,7 +39,25 @@ export const ruleOrder = orderBase.extend({
 });
 export type RuleOrder = z.infer<typeof ruleOrder>;
 
-export const order = z.discriminatedUnion('kind', [assignOrder, ruleOrder]);
+const deviceOrderBase = orderBase.extend({
+  tenant: tenantId,
+  device: deviceId,
+  model: z.string(),
+  /** What the person said. */
+  why: z.string().max(500),
+});
+
+/** Ends an open alert: what it showed is normal from here on, and is learned. Without effect once the alert is over. */
+export const acceptAsNormalOrder = deviceOrderBase.extend({
+  kind: z.literal('acceptAsNormal'),
+  episode: z.string().min(1).max(128),
+});
+/** The device left the fleet: its alerts end, and nobody waits for its samples. */
+export const decommissionOrder = deviceOrderBase.extend({ kind: z.literal('decommission') });
+/** An order about a single device. */
+export type DeviceOrder = z.infer<typeof acceptAsNormalOrder> | z.infer<typeof decommissionOrder>;
+
+export const order = z.discriminatedUnion('kind', [assignOrder, ruleOrder, acceptAsNormalOrder, decommissionOrder]);
 export type Order = z.infer<typeof order>;
 
 /** Device of a log entry whose order is about no single device. */

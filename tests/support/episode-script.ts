@@ -37,6 +37,8 @@ export class EpisodeScript {
   state: EpisodeState = initEpisode();
   at = START_AT;
   severity: Severity = 'major';
+  /** Whether the state goes through JSON before each sample. */
+  restarts = true;
   readonly told: Told[] = [];
   readonly policy: AlertPolicy;
   #samples = 0;
@@ -59,7 +61,7 @@ export class EpisodeScript {
   sample(surprise: number, observedMs?: number, more: Partial<EpisodeInput> = {}): EpisodeEvent | undefined {
     this.at += 5 * MINUTE_MS;
     // Plain JSON survives between any two samples.
-    this.state = JSON.parse(JSON.stringify(this.state)) as EpisodeState;
+    if (this.restarts) this.state = JSON.parse(JSON.stringify(this.state)) as EpisodeState;
     const input: EpisodeInput = {
       at: this.at,
       ...(observedMs === undefined ? {} : { observedMs }),

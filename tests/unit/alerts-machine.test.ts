@@ -144,7 +144,7 @@ describe('closing as normal', () => {
     const script = new EpisodeScript({ acceptAfterMs: 10 * HOUR_MS });
     script.play('#'.repeat(150));
     expect(script.words()).not.toContain('cleared');
-    script.play('#'.repeat(60));
+    script.play('#'.repeat(52));
     expect(script.told.at(-1)).toMatchObject({ kind: 'alertCleared', reason: 'adopted' });
   });
 

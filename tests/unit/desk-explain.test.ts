@@ -55,6 +55,12 @@ const textsOf = (alert: ExplainedAlert, language: Language = 'en', facts: Explan
 /** One alert for each thing that can be said. */
 const CASES: readonly (readonly [ExplainedAlert, ExplanationFacts?])[] = [
   [
+    explained(
+      { faultKey: 'noData', component: 'device' },
+      { because: [line({ signal: 'secondsWithoutData', value: 3_600, low: 0, high: 1_800, unit: 's' })] },
+    ),
+  ],
+  [
     explained({}, { because: [line({ since: T0 - DAY_MS })] }),
     {
       past: {

@@ -5,7 +5,7 @@
 import { findModel } from '../../../contract/devices/catalogue.ts';
 import type { FailureMode } from '../../../contract/devices/device-model.ts';
 import type { ExplanationLine, ExplanationParam } from '../../../contract/http/explanation.ts';
-import type { Contribution, Evidence } from '../../../contract/ports/findings.ts';
+import { type Contribution, type Evidence, NO_DATA } from '../../../contract/ports/findings.ts';
 import type { MessageKey } from './messages.ts';
 import { outlookOf, spanOfLife } from './outlook.ts';
 
@@ -70,12 +70,12 @@ export function explainAlert(alert: ExplainedAlert, { past, reported = [] }: Exp
   const { evidence } = alert;
   return [
     summaryOf(alert),
-    ...becauseOf(evidence.because.slice(0, MAX_SIGNALS)),
+    ...(alert.faultKey === NO_DATA ? silenceOf(evidence.because) : becauseOf(evidence.because.slice(0, MAX_SIGNALS))),
     ...sinceOf(alert),
     ...causesOf(alert),
     ...reported.slice(0, MAX_REPORTED).map(reportedOf),
     ...outlookOf(evidence.prediction),
-    ...certaintyOf(alert),
+    ...(alert.faultKey === NO_DATA ? [] : certaintyOf(alert)),
     ...(past ? similarOf(past) : []),
     ...clearingOf(alert),
     ...sourcesOf(evidence),
@@ -97,6 +97,7 @@ function summaryOf(alert: ExplainedAlert): Statement {
     component: { kind: 'component', id: alert.component },
   } as const;
   const stage = alert.confirmed ? 'confirmed' : 'watched';
+  if (alert.faultKey === NO_DATA) return { topic: 'summary', key: 'summary.noData', params: {} };
   if (alert.faultKey === UNEXPLAINED) return { topic: 'summary', key: `summary.unexplained.${stage}`, params: {} };
   if (isForeseen(alert)) return { topic: 'summary', key: 'summary.foreseen', params };
   return { topic: 'summary', key: `summary.${stage}`, params };
@@ -122,6 +123,13 @@ function becauseOf(lines: readonly Contribution[]): Statement[] {
       params: side === 'inside' ? band : { ...band, share: share(line.contribution) },
     };
   });
+}
+
+/** How long nothing came, and how long that may be. */
+function silenceOf([line]: readonly Contribution[]): Statement[] {
+  if (!line) return [];
+  const params = { silent: duration(line.value * 1_000), allowed: duration(line.high * 1_000) };
+  return [{ topic: 'because', key: 'because.noData', params }];
 }
 
 function sinceOf({ onset, raisedAt, evidence }: ExplainedAlert): Statement[] {
@@ -221,10 +229,11 @@ function similarOf(past: PastEpisodes): Statement[] {
   return [...statements, outcome];
 }
 
-function clearingOf({ state, clearedAt, evidence }: ExplainedAlert): Statement[] {
+function clearingOf({ state, faultKey, clearedAt, evidence }: ExplainedAlert): Statement[] {
   if (state === 'cleared') {
     return clearedAt === undefined ? [] : [{ topic: 'clears', key: 'clears.cleared', params: { at: time(clearedAt) } }];
   }
+  if (faultKey === NO_DATA) return [{ topic: 'clears', key: 'clears.noData', params: {} }];
   const outside = evidence.because.filter((line) => sideOf(line) !== 'inside').slice(0, MAX_SIGNALS);
   const limits = outside.map((line): Statement => {
     const above = sideOf(line) === 'above';

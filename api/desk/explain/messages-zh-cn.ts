@@ -7,11 +7,13 @@ export const ZH_CN: Messages = {
   'summary.foreseen': '{fault}（{component}）：根据趋势预见，尚无单个样本足够异常。',
   'summary.unexplained.confirmed': '设备表现异常，已知故障模式均无法解释；已持续足够长时间，应当处理。',
   'summary.unexplained.watched': '设备表现异常，已知故障模式均无法解释；正在观察，尚不处理。',
+  'summary.noData': '设备没有数据上传。其他未关闭的告警保持原样：没有数据不能说明其状态。',
 
   'because.above': '{signal}为 {value}，高于预期范围 {low} 至 {high}；占证据的 {share}。',
   'because.below': '{signal}为 {value}，低于预期范围 {low} 至 {high}；占证据的 {share}。',
   'because.inside': '{signal}为 {value}，在预期范围 {low} 至 {high} 之内；该故障会在此信号上显现。',
   'because.none': '没有信号超出预期范围；告警仅由预测触发。',
+  'because.noData': '已有 {silent} 没有数据；该设备超过 {allowed} 无数据即视为失联。',
 
   'since.before': '始于 {onset}，比告警触发早 {lead}。',
   'since.atOnce': '始于 {onset}。',
@@ -53,6 +55,7 @@ export const ZH_CN: Messages = {
 
   'clears.below': '当{signal}回到 {limit}（当时预期范围的边界）以下时解除。',
   'clears.above': '当{signal}回到 {limit}（当时预期范围的边界）以上时解除。',
+  'clears.noData': '收到第一条消息后即清除。',
   'clears.usual': '当其所有信号都保持在预期范围附近时解除。',
   'clears.lasting': '须连续保持 {count} 个样本，且至少 {span}。',
   'clears.policy': '须保持告警策略所要求的时间。',

@@ -17,11 +17,13 @@ export const EN = {
     'The device behaves unusually and no known failure mode explains it. It has lasted long enough to act on.',
   'summary.unexplained.watched':
     'The device behaves unusually and no known failure mode explains it. It is watched, not yet acted on.',
+  'summary.noData': 'No data comes from the device. Whatever else was open is as it was: silence says nothing of it.',
 
   'because.above': '{signal} was {value}, above the expected {low} to {high}; {share} of the evidence.',
   'because.below': '{signal} was {value}, below the expected {low} to {high}; {share} of the evidence.',
   'because.inside': '{signal} was {value}, inside the expected {low} to {high}; it is where this fault shows.',
   'because.none': 'No signal left its expected band; the prediction alone raised the alert.',
+  'because.noData': 'Nothing came for {silent}; this device is missed after {allowed}.',
 
   'since.before': 'It began on {onset}, {lead} before the alert was raised.',
   'since.atOnce': 'It began on {onset}.',
@@ -69,6 +71,7 @@ export const EN = {
 
   'clears.below': 'It clears when {signal} is back below {limit}, the edge of its expected band then.',
   'clears.above': 'It clears when {signal} is back above {limit}, the edge of its expected band then.',
+  'clears.noData': 'The first message that comes clears it.',
   'clears.usual': 'It clears when all its signals stay near their expected bands.',
   'clears.lasting': {
     one: 'That must last for {count} sample and at least {span}.',
