@@ -55,12 +55,6 @@ const textsOf = (alert: ExplainedAlert, language: Language = 'en', facts: Explan
 /** One alert for each thing that can be said. */
 const CASES: readonly (readonly [ExplainedAlert, ExplanationFacts?])[] = [
   [
-    explained(
-      { faultKey: 'noData', component: 'device' },
-      { because: [line({ signal: 'secondsWithoutData', value: 3_600, low: 0, high: 1_800, unit: 's' })] },
-    ),
-  ],
-  [
     explained({}, { because: [line({ since: T0 - DAY_MS })] }),
     {
       past: {
@@ -96,6 +90,12 @@ const CASES: readonly (readonly [ExplainedAlert, ExplanationFacts?])[] = [
   ],
   [explained({ faultKey: 'unexplained', confirmed: false }, { score: 1, likelyCauses: [] })],
   [explained({ state: 'cleared', clearedAt: T0 + HOUR_MS })],
+  [
+    explained(
+      { faultKey: 'noData', component: 'device' },
+      { because: [line({ signal: 'secondsWithoutData', value: 3_600, low: 0, high: 1_800, unit: 's' })] },
+    ),
+  ],
   [
     explained(
       {},
