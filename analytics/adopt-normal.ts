@@ -4,18 +4,21 @@
  */
 import type { OpenEpisode } from './alerts/episode.ts';
 import type { DeviceState, SignalState } from './device-state.ts';
+import { UNEXPLAINED } from './diagnosis/diagnose.ts';
 import type { DevicePlan } from './plan.ts';
 
 /** Forgets what was normal for the signals of a closed episode. */
 export function adoptEpisode(state: DeviceState, plan: DevicePlan, faultKey: string, episode: OpenEpisode): void {
   const mode = plan.modes.find((one) => one.code === faultKey);
-  const signals = new Set([...episode.signals, ...(mode?.shows ?? []).map((show) => show.signal)]);
+  const sensor = plan.sensors.find((one) => one.faultKey === faultKey);
+  const shown = (mode?.shows ?? []).map((show) => show.signal);
+  const signals = new Set([...episode.signals, ...shown, ...(sensor ? [sensor.name] : [])]);
   for (const name of signals) {
     const signal = Object.hasOwn(state.signals, name) ? state.signals[name] : undefined;
     if (signal) adoptSignal(signal);
   }
   // How the signals hang together is one thing: it cannot be forgotten for some of them.
-  if (!mode) delete state.whole;
+  if (faultKey === UNEXPLAINED) delete state.whole;
 }
 
 export function adoptSignal(signal: SignalState): void {

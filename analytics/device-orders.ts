@@ -76,6 +76,7 @@ function end(
     plan,
     sample: { ref, identity: '', observedAt: state.newestAt, position, signals: {} },
     mode: plan.modes.find((one) => one.code === faultKey),
+    sensor: plan.sensors.find((one) => one.faultKey === faultKey),
     event,
     episode,
     surprise: 0,
