@@ -17,6 +17,7 @@ export function adoptEpisode(state: DeviceState, plan: DevicePlan, faultKey: str
     const signal = Object.hasOwn(state.signals, name) ? state.signals[name] : undefined;
     if (signal) adoptSignal(signal);
   }
+  if (sensor && state.sensors) delete state.sensors[sensor.name];
   // How the signals hang together is one thing: it cannot be forgotten for some of them.
   if (faultKey === UNEXPLAINED) delete state.whole;
 }
