@@ -36,7 +36,10 @@ function tunedOf(policy: AlertPolicy): Omit<EnsembleParameters, 'detectors'> {
 }
 
 /** The alert policy of a version: its parameters over what holds here for all. */
-export function policyOf({ detectors: _, ...tuned }: EnsembleParameters, base: AlertPolicy): AlertPolicy {
+export function policyOf(
+  { detectors: _, ...tuned }: EnsembleParameters,
+  base: AlertPolicy = DEFAULT_POLICY,
+): AlertPolicy {
   return { ...base, ...tuned };
 }
 
