@@ -57,7 +57,7 @@ async function applyOne(batch: Batch, finding: AlertFinding): Promise<void> {
       active: merged.state === 'open',
       severity: merged.severity,
       confirmed: merged.confirmed,
-      flapping: before?.flapping ?? false,
+      flapping: merged.evidence.flapping !== undefined,
     },
     isSafety(finding, alarms),
   );

@@ -15,7 +15,7 @@ import {
   type Language,
 } from '../../contract/http/explanation.ts';
 import { DAY_MS, HOUR_MS } from '../../contract/kernel/time.ts';
-import type { Contribution, Evidence } from '../../contract/ports/findings.ts';
+import type { Contribution, Evidence, RuleEvidence } from '../../contract/ports/findings.ts';
 import { alertOf, predictionOf, T0 } from '../support/api-harness.ts';
 
 const OTHER_LANGUAGES = LANGUAGES.filter((language) => language !== 'en');
@@ -51,6 +51,40 @@ function said(alert: ExplainedAlert, language: Language = 'en', facts: Explanati
 
 const textsOf = (alert: ExplainedAlert, language: Language = 'en', facts: ExplanationFacts = {}) =>
   said(alert, language, facts).lines.map((one) => one.text);
+
+/** An alert of a rule: a threshold that held, and one for which nothing was seen. */
+const ruled = (facts: Partial<RuleEvidence> = {}, alert: Partial<Omit<ExplainedAlert, 'evidence'>> = {}) =>
+  explained(
+    { faultKey: 'rule:warm', component: 'cabinet', ...alert },
+    {
+      detector: { name: 'rule:warm', version: '3' },
+      score: 1,
+      threshold: 1,
+      likelyCauses: [{ faultKey: 'refrigerantLeak', cause: 'x', probability: 1, parts: [] }],
+      rule: {
+        id: 'warm',
+        version: 3,
+        name: 'Freezer too warm',
+        text: 'freezerTempC > -12 for 30m and not doorOpen',
+        from: T0 - HOUR_MS,
+        to: T0,
+        tests: [
+          {
+            test: 'freezerTempC > -12',
+            holds: true,
+            signal: 'freezerTempC',
+            value: -9.5,
+            limit: -12,
+            unit: '°C',
+            at: T0,
+          },
+          { test: 'not doorOpen', holds: true, signal: 'doorOpen', value: false, at: T0 },
+          { test: 'missing evaporatorTempC', holds: null },
+        ],
+        ...facts,
+      },
+    },
+  );
 
 /** One alert for each thing that can be said. */
 const CASES: readonly (readonly [ExplainedAlert, ExplanationFacts?])[] = [
@@ -111,6 +145,11 @@ const CASES: readonly (readonly [ExplainedAlert, ExplanationFacts?])[] = [
       },
     ),
   ],
+  [ruled()],
+  [ruled({}, { state: 'cleared', clearedAt: T0 })],
+  ...(['lateData', 'ruleChanged', 'ruleRemoved'] as const).map(
+    (correction) => [ruled({ correction, text: '' })] as const,
+  ),
   ...[
     'warming up: have 3, need 12 blocks of 6 h',
     'no trend towards the limit',
@@ -271,6 +310,23 @@ describe('an explanation', () => {
     expect(textsOf(alert, 'en', { reported: [{ code: 'E05', occurrences: 1, lastSeenAt: T0 }] })).toContain(
       'The device itself reported E05 “Compressor did not start” once, on 23 Nov 2026, 00:00 UTC.',
     );
+  });
+
+  it('gives the rule as the reason, where a person wrote one', () => {
+    const facts = { past: { onDevice: 0, onModel: 0, devices: 0, confirmed: 0, otherCause: 0, noFault: 0 } };
+    expect(textsOf(ruled(), 'en', facts)).toEqual([
+      'The rule “Freezer too warm” holds.',
+      'It asks for: freezerTempC > -12. It was -9.5\u00a0°C.',
+      'It asks for: not doorOpen. That was so.',
+      'It began on 22 Nov 2026, 23:00 UTC, 60 minutes before the alert was raised.',
+      'The rule names the cause: Slow leak at a joint: less charge, so the compressor runs longer and pulls less current for the same heat.',
+      'If nothing is done: Cooling capacity is lost; food spoils.',
+      'A person has decided that this is worth acting on.',
+      'This fault was not seen on this device before.',
+      'It was not seen on other devices of this model before.',
+      'It clears when this no longer holds: freezerTempC > -12 for 30m and not doorOpen.',
+      'Rule “Freezer too warm”, version 3.',
+    ]);
   });
 
   it('does not claim to know tails beyond a million samples', () => {

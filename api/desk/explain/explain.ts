@@ -5,7 +5,8 @@
 import { findModel } from '../../../contract/devices/catalogue.ts';
 import type { FailureMode } from '../../../contract/devices/device-model.ts';
 import type { ExplanationLine, ExplanationParam } from '../../../contract/http/explanation.ts';
-import { type Contribution, type Evidence, NO_DATA } from '../../../contract/ports/findings.ts';
+import { type Contribution, type Evidence, NO_DATA, type RuleEvidence } from '../../../contract/ports/findings.ts';
+import { explainRule } from './explain-rule.ts';
 import type { MessageKey } from './messages.ts';
 import { outlookOf, spanOfLife } from './outlook.ts';
 
@@ -68,6 +69,7 @@ const RAREST = 1_000_000;
 /** What there is to say about an alert, in the order of EXPLANATION_TOPICS. */
 export function explainAlert(alert: ExplainedAlert, { past, reported = [] }: ExplanationFacts = {}): Statement[] {
   const { evidence } = alert;
+  if (evidence.rule) return ruleStatements(alert, evidence.rule, { past, reported });
   return [
     summaryOf(alert),
     ...(alert.faultKey === NO_DATA ? silenceOf(evidence.because) : becauseOf(evidence.because.slice(0, MAX_SIGNALS))),
@@ -79,6 +81,25 @@ export function explainAlert(alert: ExplainedAlert, { past, reported = [] }: Exp
     ...(past ? similarOf(past) : []),
     ...clearingOf(alert),
     ...sourcesOf(evidence),
+  ];
+}
+
+function ruleStatements(
+  alert: ExplainedAlert,
+  rule: RuleEvidence,
+  { past, reported = [] }: ExplanationFacts,
+): Statement[] {
+  const { summary, because, causes, sure, clears, source } = explainRule(alert, rule);
+  return [
+    ...summary,
+    ...because,
+    ...sinceOf(alert),
+    ...causes,
+    ...reported.slice(0, MAX_REPORTED).map(reportedOf),
+    ...sure,
+    ...(past ? similarOf(past) : []),
+    ...clears,
+    ...source,
   ];
 }
 

@@ -8,18 +8,26 @@ export const ZH_CN: Messages = {
   'summary.unexplained.confirmed': '设备表现异常，已知故障模式均无法解释；已持续足够长时间，应当处理。',
   'summary.unexplained.watched': '设备表现异常，已知故障模式均无法解释；正在观察，尚不处理。',
   'summary.noData': '设备没有数据上传。其他未关闭的告警保持原样：没有数据不能说明其状态。',
+  'summary.rule': '规则“{rule}”的条件成立。',
+  'summary.ruleEnded': '规则“{rule}”的条件曾经成立。',
 
   'because.above': '{signal}为 {value}，高于预期范围 {low} 至 {high}；占证据的 {share}。',
   'because.below': '{signal}为 {value}，低于预期范围 {low} 至 {high}；占证据的 {share}。',
   'because.inside': '{signal}为 {value}，在预期范围 {low} 至 {high} 之内；该故障会在此信号上显现。',
   'because.none': '没有信号超出预期范围；告警仅由预测触发。',
   'because.noData': '已有 {silent} 没有数据；该设备超过 {allowed} 无数据即视为失联。',
+  'because.held': '规则要求：{condition}。当时确实如此。',
+  'because.heldBy': '规则要求：{condition}。当时为 {value}。',
+  'because.lateData': '迟到的数据改变了已知情况。',
+  'because.ruleChanged': '规则已修改。',
+  'because.ruleRemoved': '规则已删除。',
 
   'since.before': '始于 {onset}，比告警触发早 {lead}。',
   'since.atOnce': '始于 {onset}。',
   'since.drifting': '{signal}自 {since} 起持续漂移。',
 
   'cause.likely': '可能原因（{share}）：{cause}。',
+  'cause.named': '规则指明的原因：{cause}。',
   'cause.other': '也有可能（{share}）：{fault}。',
   'cause.none': '目录中没有故障模式能解释它。',
   'cause.effect': '若不处理：{effect}。',
@@ -42,6 +50,7 @@ export const ZH_CN: Messages = {
   'sure.rarest': '健康设备每 {n} 个样本出现不到 1 次；达到每 {m} 个样本 1 次即触发告警。',
   'sure.foreseen': '单凭该样本不会触发告警（需达到每 {m} 个样本 1 次）；告警由预测触发。',
   'sure.fading': '单凭最新样本不会触发告警（需达到每 {m} 个样本 1 次）；告警由更早的样本触发。',
+  'sure.rule': '由人员设定：出现此情况即应处理。',
   'sure.confirmed': '已按告警策略确认。',
   'sure.unconfirmed': '尚未确认：持续时间不够，或预测表明时间尚充裕。',
 
@@ -60,9 +69,11 @@ export const ZH_CN: Messages = {
   'clears.lasting': '须连续保持 {count} 个样本，且至少 {span}。',
   'clears.policy': '须保持告警策略所要求的时间。',
   'clears.life': '剩余寿命的下限还须大于 {horizon}。',
+  'clears.rule': '当以下条件不再成立时解除：{condition}。',
   'clears.cleared': '已于 {at} 解除。',
 
   'source.detector': '发现者：{method}，版本 {version}。',
+  'source.rule': '规则“{rule}”，版本 {version}。',
   'source.prediction': '预测者：{method}，版本 {version}。',
 
   'method.seasonal-residual': '季节残差检测器（当前异常）',

@@ -18,18 +18,26 @@ export const EN = {
   'summary.unexplained.watched':
     'The device behaves unusually and no known failure mode explains it. It is watched, not yet acted on.',
   'summary.noData': 'No data comes from the device. Whatever else was open is as it was: silence says nothing of it.',
+  'summary.rule': 'The rule “{rule}” holds.',
+  'summary.ruleEnded': 'The rule “{rule}” held.',
 
   'because.above': '{signal} was {value}, above the expected {low} to {high}; {share} of the evidence.',
   'because.below': '{signal} was {value}, below the expected {low} to {high}; {share} of the evidence.',
   'because.inside': '{signal} was {value}, inside the expected {low} to {high}; it is where this fault shows.',
   'because.none': 'No signal left its expected band; the prediction alone raised the alert.',
   'because.noData': 'Nothing came for {silent}; this device is missed after {allowed}.',
+  'because.held': 'It asks for: {condition}. That was so.',
+  'because.heldBy': 'It asks for: {condition}. It was {value}.',
+  'because.lateData': 'Data that came late changed what was known.',
+  'because.ruleChanged': 'The rule was changed.',
+  'because.ruleRemoved': 'The rule was removed.',
 
   'since.before': 'It began on {onset}, {lead} before the alert was raised.',
   'since.atOnce': 'It began on {onset}.',
   'since.drifting': '{signal} has been drifting since {since}.',
 
   'cause.likely': 'Likely cause ({share}): {cause}.',
+  'cause.named': 'The rule names the cause: {cause}.',
   'cause.other': 'Also possible ({share}): {fault}.',
   'cause.none': 'No failure mode of the catalogue explains it.',
   'cause.effect': 'If nothing is done: {effect}.',
@@ -55,6 +63,7 @@ export const EN = {
   'sure.rarest': 'A healthy device shows this in fewer than 1 of {n} samples; an alert is raised from 1 of {m}.',
   'sure.foreseen': 'This sample alone would not raise an alert (that takes 1 of {m}); the prediction did.',
   'sure.fading': 'The newest sample alone would not raise an alert (that takes 1 of {m}); earlier ones did.',
+  'sure.rule': 'A person has decided that this is worth acting on.',
   'sure.confirmed': 'Confirmed by the alert policy.',
   'sure.unconfirmed': 'Not confirmed: it has not lasted long enough, or a prediction leaves enough time.',
 
@@ -79,9 +88,11 @@ export const EN = {
   },
   'clears.policy': 'That must last as long as the alert policy asks.',
   'clears.life': 'The lower bound of remaining life must also be more than {horizon}.',
+  'clears.rule': 'It clears when this no longer holds: {condition}.',
   'clears.cleared': 'It was cleared on {at}.',
 
   'source.detector': 'Found by {method}, version {version}.',
+  'source.rule': 'Rule “{rule}”, version {version}.',
   'source.prediction': 'Foreseen by {method}, version {version}.',
 
   'method.seasonal-residual': 'the seasonal residual (what is odd now)',
