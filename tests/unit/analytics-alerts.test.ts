@@ -225,7 +225,7 @@ describe('the band history', () => {
     const band = initBand();
     for (let i = 0; i < 1_000; i++) recordBand(band, i * STEP_MS, 3_600_000, i, i - 1, i + 1);
     const points = bandPoints(band);
-    expect(points).toHaveLength(30);
+    expect(points).toHaveLength(24);
     const last = points.at(-1);
     expect(last?.low).toBe((last?.at ?? 0) / STEP_MS - 1);
     expect(last?.high).toBeGreaterThan((last?.low ?? 0) + 2);
