@@ -29,8 +29,10 @@ export interface SensorState {
   /** How surprising the values are that equal the ones before, added up since the last change; and the most that ever was. */
   stuck: number;
   longest: number;
-  /** Values at which the signal is known to stay for long and to leave again (a stop, a lowest speed), newest last. */
-  readonly rests: number[];
+  /** Values at which the signal is known to stay longest and to leave again (a stop, a lowest speed), and for how many. */
+  readonly rests: { readonly value: number; run: number }[];
+  /** Values in a row that equal the ones before. */
+  run: number;
   /** Values seen, up to {@link KNOWN_VALUES}. */
   values: number;
   /** Page's sum of missing samples. */
@@ -68,6 +70,8 @@ const FORGET_LONGEST = 0.9999;
 /** One equal value is never more surprising than one in fifty. */
 const LEAST_SAME = 0.02;
 const MAX_RESTS = 4;
+/** So many equal values in a row that ended by themselves make a rest. */
+const REST_RUN = 10;
 /** Values before a standstill is judged: its stops must have been seen. */
 const KNOWN_VALUES = 1_500;
 const UNREST_WEIGHT = 0.05;
@@ -90,6 +94,7 @@ export function initSensor(): SensorState {
     stuck: 0,
     longest: 0,
     rests: [],
+    run: 0,
     values: 0,
     lost: 0,
     unrest: 1,
@@ -131,6 +136,7 @@ export function watchSensor(
 /** Between two recordings: habits stay, what was under way is history. */
 export function restartSensor(state: SensorState): void {
   state.stuck = 0;
+  state.run = 0;
   state.lost = 0;
   state.unrest = 1;
   state.lastMode = '';
@@ -163,14 +169,27 @@ function weighLoss(state: SensorState, habits: SensorHabits, present: boolean): 
 /** A sensor that moves again was not stuck, however long it stood: signals have stops. */
 function endStandstill(state: SensorState, at: number): void {
   state.longest = single(Math.max(state.longest * FORGET_LONGEST, state.stuck));
-  if (state.stuck >= LEARN_BELOW && state.rests.push(at) > MAX_RESTS) state.rests.shift();
+  if (state.run >= REST_RUN) noteRest(state.rests, at, state.run);
   state.stuck = 0;
+  state.run = 0;
+}
+
+/** The longest rests are kept. */
+function noteRest(rests: SensorState['rests'], value: number, run: number): void {
+  const known = rests.find((rest) => rest.value === value);
+  if (known) known.run = Math.max(known.run, run);
+  else if (rests.length < MAX_RESTS) rests.push({ value, run });
+  else {
+    const shortest = rests.reduce((least, rest, i) => (rest.run < (rests[least]?.run ?? 0) ? i : least), 0);
+    if ((rests[shortest]?.run ?? 0) < run) rests[shortest] = { value, run };
+  }
 }
 
 function watchStandstill(state: SensorState, habits: SensorHabits, value: number, last: number): void {
   const same = value === last;
-  if (!same) endStandstill(state, last);
-  else if (habits.steps >= KNOWN_SAMPLES && !state.rests.includes(value)) {
+  if (same) state.run++;
+  else endStandstill(state, last);
+  if (same && habits.steps >= KNOWN_SAMPLES && !state.rests.some((rest) => rest.value === value)) {
     const rarity = -Math.log10(Math.max(LEAST_SAME, Math.min(1, habits.same)));
     state.stuck = single(Math.min(MOST_SURPRISE, state.stuck + rarity));
   }

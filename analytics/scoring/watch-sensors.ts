@@ -33,20 +33,16 @@ export function watchSensors(
   const lying = new Set<string>();
   const doubtful = plan.threshold * plan.policy.clearShare;
   for (const sensor of plan.sensors) {
-    const { name, faultKey } = sensor;
+    const { name } = sensor;
     const own = state.sensors[name] ?? initSensor();
     state.sensors[name] = own;
     const verdict = watchSensor(own, modeName, numberOf(sample.signals[name]), sensor.leastStep);
     const surprise = verdict?.surprise ?? 0;
-    if (surprise >= doubtful || isOpen(state, faultKey)) lying.add(name);
+    if (surprise >= doubtful) lying.add(name);
     if (verdict && surprise >= DOUBTED)
       found.push(sensorAttribution(name, verdict, lineOf(state, sensor, own.last ?? 0, verdict)));
   }
   return { found, lying };
-}
-
-function isOpen({ episodes }: DeviceState, faultKey: string): boolean {
-  return Object.hasOwn(episodes, faultKey) && Boolean(episodes[faultKey]?.open);
 }
 
 function numberOf(value: SignalValue | undefined): number | undefined {

@@ -70,6 +70,16 @@ describe('the health of a sensor', () => {
     expect(worst(watch(rare, state))).toBeLessThan(5);
   });
 
+  it('knows where a signal rests, however seldom it does so for long', () => {
+    const random = seededRandom(4);
+    // A load that changes with each of many short trips, and a long rest at zero now and then.
+    const trips = Array.from({ length: 9_000 }, (_, i): Reading => {
+      const rests = i % 3_000 > 2_700 || i % 300 > 250;
+      return { mode: 'any', value: rests ? 0 : Math.floor(i / 12) + Math.floor(random() * 2) };
+    });
+    expect(worst(watch(trips))).toBeLessThan(6);
+  });
+
   it('goes on from JSON at any point', () => {
     const some = readings(2_000, 3).map((reading, i) => (i > 1_500 ? { ...reading, value: 20 } : reading));
     const whole = watch(some);
@@ -117,6 +127,23 @@ describe('a lying sensor of a simulated machine', () => {
     expect(finding.safeParse(JSON.parse(JSON.stringify(own))).success).toBe(true);
     const machine = alerts.map((one) => one.faultKey).filter((key) => sensorOf(key) === undefined);
     expect(machine).toEqual([]);
+  });
+});
+
+describe('a sensor that is off', () => {
+  it('raises one alert that stays, not one again and again', () => {
+    const request = { model: 'refrigerator', seed: 8, start: START, durationMs: 24 * DAY_MS };
+    // Warmer than it is: no failure of a freezer but cold would do that alone.
+    const lies = [{ kind: 'offset' as const, signal: 'freezerTempC', at: LIE_AT, strength: -0.9 }];
+    const scorer = createDeviceScorer({ findModel, prognosersFor: () => [], policy: DEFAULT_POLICY });
+    const state = initDevice(request.model);
+    const kinds = recordDevice({ ...request, lies }).rows.flatMap(({ at, signals }, i) => {
+      const ref = { tenant: 'acme', device: 'd1' };
+      const sample = { ref, identity: `b:${i}:0`, observedAt: at, position: i + 1, signals };
+      return scorer.score(state, sample).findings.flatMap((one) => (one.kind === 'prediction' ? [] : [one]));
+    });
+    const own = kinds.filter((one) => 'faultKey' in one && one.faultKey === sensorFaultKey('freezerTempC'));
+    expect(own.filter((one) => one.kind === 'alertRaised')).toHaveLength(1);
   });
 });
 
