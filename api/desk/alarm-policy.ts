@@ -36,8 +36,8 @@ export const alarmPolicy = z.strictObject({
       minShare: z.number().min(0).max(1).default(0.02),
       /** Raised within so many days (device time). */
       withinDays: z.number().min(0.01).max(366).default(7),
-      /** Members below this severity get no ticket of their own until somebody decides. */
-      holdBelow: severity.default('critical'),
+      /** Members below this severity get no ticket of their own until somebody decides; none are held by default: a group is no repair. */
+      holdBelow: severity.default('info'),
       /** Without a decision the tickets open after so long: a group must not hide faults. */
       decideWithinHours: z.number().int().min(1).max(720).default(24),
       /** Fault keys that make no group: many silent devices are an outage, not a bad batch. */

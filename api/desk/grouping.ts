@@ -28,7 +28,8 @@ export function waitsForGroup(
   now: number,
   policy: GroupPolicy,
 ): boolean {
-  if (compareSeverity(severity, policy.holdBelow) >= 0) return false;
+  if (severity === 'critical') return false;
   if (group.decision !== null) return group.decision === 'campaign';
+  if (compareSeverity(severity, policy.holdBelow) >= 0) return false;
   return now < group.decideBy;
 }

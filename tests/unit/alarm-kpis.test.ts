@@ -130,9 +130,12 @@ describe('a group of alarms', () => {
 
   it('keeps tickets back until somebody decides, time is over, or it is critical', () => {
     const open = { decision: null, decideBy: 100 };
-    expect(waitsForGroup('major', open, 99, group)).toBe(true);
-    expect(waitsForGroup('major', open, 100, group)).toBe(false);
-    expect(waitsForGroup('critical', open, 0, group)).toBe(false);
+    const held = { ...group, holdBelow: 'critical' as const };
+    expect(waitsForGroup('major', open, 99, held)).toBe(true);
+    expect(waitsForGroup('major', open, 100, held)).toBe(false);
+    expect(waitsForGroup('critical', open, 0, held)).toBe(false);
+    // Unless a policy says so, nothing waits for a decision.
+    expect(waitsForGroup('minor', open, 0, group)).toBe(false);
     expect(waitsForGroup('major', { ...open, decision: 'tickets' }, 0, group)).toBe(false);
     expect(waitsForGroup('major', { ...open, decision: 'campaign' }, 1_000, group)).toBe(true);
   });
