@@ -14,6 +14,7 @@ import { bookVisit, candidatesFor, findOverlap, lockTechnician, technicianOf, vi
 import { principalOf } from '../plugins/authentication.ts';
 import { invalidField } from '../plugins/problems.ts';
 import { resetTimers } from '../service-levels/timers.ts';
+import { isTicket, lockTicket } from '../tickets/lock-ticket.ts';
 import { appendTicketEvent } from '../tickets/ticket-events.ts';
 import {
   type App,
@@ -174,8 +175,7 @@ export function registerDispatch(app: App, { database, clock, announceTicket }: 
     { technician: id, from, durationMinutes, overrideReason }: z.infer<typeof visitBody>,
   ) {
     const now = clock.now();
-    const ticket = await readTicket(tx, principal, key, 'update');
-    if (ticket.version !== version) throw new AppError('VERSION_STALE', `the ticket is at version ${ticket.version}`);
+    const ticket = await lockTicket(tx, principal.tenant, key, version);
     const person = await lockTechnician(tx, principal.tenant, id);
     if (!person || person.centre !== ticket.centre) {
       throw invalidField('body.technician', `there is no technician ${id} in ${ticket.centre}`);
@@ -232,7 +232,7 @@ async function toScheduled(
   if (state === 'scheduled') return;
   const decision = decideTransition(state, 'scheduled', principal.role, false);
   if (decision.kind !== 'allowed') throw new AppError('CONFLICT', decision.reason);
-  await tx.update(tickets).set({ state: 'scheduled' }).where(isIt);
+  await tx.update(tickets).set({ state: 'scheduled' }).where(isTicket(tenant, key));
   await appendTicketEvent(tx, {
     tenant,
     ticketKey: key,
@@ -245,12 +245,8 @@ async function toScheduled(
   });
 }
 
-async function readTicket(tx: Transaction, { tenant }: Principal, key: string, lock?: 'update') {
-  const query = tx
-    .select()
-    .from(tickets)
-    .where(and(eq(tickets.tenant, tenant), eq(tickets.key, key)));
-  const [row] = lock ? await query.for(lock) : await query;
+async function readTicket(tx: Transaction, { tenant }: Principal, key: string) {
+  const [row] = await tx.select().from(tickets).where(isTicket(tenant, key));
   if (!row) throw new AppError('NOT_FOUND', `ticket ${key}`);
   return row;
 }

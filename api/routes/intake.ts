@@ -13,6 +13,7 @@ import type { Speech } from '../desk/explain/render.ts';
 import { isTerminal } from '../desk/transitions.ts';
 import { speechOf } from '../explain/speech.ts';
 import { principalOf } from '../plugins/authentication.ts';
+import { lockTicket } from '../tickets/lock-ticket.ts';
 import { selectTicket } from '../tickets/read-ticket.ts';
 import { completeIntake, reportTicket } from '../tickets/report-ticket.ts';
 import { appendTicketEvent } from '../tickets/ticket-events.ts';
@@ -115,13 +116,7 @@ export function registerIntake(app: App, { database, clock, announceTicket }: Ro
 }
 
 async function lockReported(tx: Transaction, { tenant }: Principal, key: string, version: number) {
-  const [row] = await tx
-    .select()
-    .from(tickets)
-    .where(and(eq(tickets.tenant, tenant), eq(tickets.key, key)))
-    .for('update');
-  if (!row) throw new AppError('NOT_FOUND', `ticket ${key}`);
-  if (row.version !== version) throw new AppError('VERSION_STALE', `the ticket is at version ${row.version}`);
+  const row = await lockTicket(tx, tenant, key, version);
   if (row.symptom === null) throw new AppError('CONFLICT', 'a prediction opened this ticket: nothing is missing');
   if (isTerminal(row.state)) throw new AppError('CONFLICT', `the ticket is ${row.state}`);
   return row;

@@ -1,5 +1,4 @@
 /** What was found: the outcome of a ticket, and all outcomes as labels for whoever evaluates or trains. */
-import { and, eq } from 'drizzle-orm';
 import { z } from 'zod';
 import { findModel } from '../../contract/devices/catalogue.ts';
 import { label, type OutcomeReport, outcomeReport, ticketOutcome } from '../../contract/http/outcomes.ts';
@@ -7,10 +6,10 @@ import { page, pageQuery } from '../../contract/http/resources.ts';
 import { AppError, assertNever } from '../../contract/kernel/errors.ts';
 import { type Principal, requireAct } from '../accounts/principal.ts';
 import type { Transaction } from '../db/database.ts';
-import { tickets } from '../db/schema.ts';
 import { decideOutcome } from '../desk/outcome.ts';
 import { principalOf } from '../plugins/authentication.ts';
 import { invalidField } from '../plugins/problems.ts';
+import { lockTicket, touchTicket } from '../tickets/lock-ticket.ts';
 import { appendOutcome, newestOutcome, selectLabels, wasInRepair } from '../tickets/outcomes.ts';
 import {
   type App,
@@ -60,10 +59,7 @@ export function registerOutcomes(app: App, { database, clock, announceTicket }: 
     body: OutcomeReport,
   ): Promise<void> {
     const { tenant, user } = principal;
-    const isIt = and(eq(tickets.tenant, tenant), eq(tickets.key, key));
-    const [row] = await tx.select().from(tickets).where(isIt).for('update');
-    if (!row) throw new AppError('NOT_FOUND', `ticket ${key}`);
-    if (row.version !== version) throw new AppError('VERSION_STALE', `the ticket is at version ${row.version}`);
+    const row = await lockTicket(tx, tenant, key, version);
     const failureModes = findModel(row.model)?.failureModes.map((mode) => mode.code) ?? [];
     const { state, faultKey } = row;
     const decision = decideOutcome(body, {
@@ -83,10 +79,7 @@ export function registerOutcomes(app: App, { database, clock, announceTicket }: 
         assertNever(decision);
     }
     const now = clock.now();
-    await tx
-      .update(tickets)
-      .set({ updatedAt: now, version: version + 1 })
-      .where(isIt);
+    await touchTicket(tx, row, now);
     await appendOutcome(tx, { tenant, key, at: now, by: user }, body);
   }
 

@@ -9,6 +9,7 @@ import { centres, tickets } from '../db/schema.ts';
 import { isTerminal } from '../desk/transitions.ts';
 import { principalOf } from '../plugins/authentication.ts';
 import { findByLink, selectQuotes, sendQuote, takeAnswer, viewOf } from '../quotes/quotes.ts';
+import { lockTicket, touchTicket } from '../tickets/lock-ticket.ts';
 import { type App, answers, byTicketKey, etagOf, parseEtag, type RouteContext } from './context.ts';
 
 const ifMatch = z.object({ 'if-match': z.string().max(64).optional() });
@@ -175,17 +176,7 @@ async function requireTicket(tx: Transaction, { tenant }: Principal, key: string
 
 /** Locks the ticket, checks that the caller has read it as it is, and moves its version. */
 async function touch(tx: Transaction, { tenant }: Principal, key: string, version: number, now: number): Promise<void> {
-  const isIt = and(eq(tickets.tenant, tenant), eq(tickets.key, key));
-  const [row] = await tx
-    .select({ version: tickets.version, state: tickets.state })
-    .from(tickets)
-    .where(isIt)
-    .for('update');
-  if (!row) throw new AppError('NOT_FOUND', `ticket ${key}`);
-  if (row.version !== version) throw new AppError('VERSION_STALE', `the ticket is at version ${row.version}`);
+  const row = await lockTicket(tx, tenant, key, version);
   if (isTerminal(row.state)) throw new AppError('CONFLICT', `the ticket is ${row.state}`);
-  await tx
-    .update(tickets)
-    .set({ updatedAt: now, version: version + 1 })
-    .where(isIt);
+  await touchTicket(tx, row, now);
 }

@@ -5,7 +5,7 @@ import { contactNote, type ServiceLevelsView, serviceLevelsView } from '../../co
 import { AppError } from '../../contract/kernel/errors.ts';
 import { type Principal, requireAct } from '../accounts/principal.ts';
 import { sqlState, type Transaction } from '../db/database.ts';
-import { centres, serviceLevelPolicies, serviceTimers, tickets } from '../db/schema.ts';
+import { centres, serviceLevelPolicies, serviceTimers } from '../db/schema.ts';
 import { officeHours, workingCalendar } from '../desk/service-levels/calendar.ts';
 import { CLOCK_IDS } from '../desk/service-levels/events.ts';
 import { serviceLevelPolicy } from '../desk/service-levels/policy.ts';
@@ -13,6 +13,7 @@ import { isTerminal } from '../desk/transitions.ts';
 import { principalOf } from '../plugins/authentication.ts';
 import { currentPolicy, loadClocks } from '../service-levels/load.ts';
 import { resetTimers, resetTimersOfCentre } from '../service-levels/timers.ts';
+import { lockTicket, touchTicket } from '../tickets/lock-ticket.ts';
 import { appendTicketEvent } from '../tickets/ticket-events.ts';
 import { type App, answers, byTicketKey, etagOf, parseEtag, type RouteContext } from './context.ts';
 
@@ -79,20 +80,10 @@ export function registerServiceLevels(app: App, { database, clock, announceTicke
     version: number,
     { kind, note }: z.infer<typeof contactNote>,
   ): Promise<void> {
-    const isIt = and(eq(tickets.tenant, principal.tenant), eq(tickets.key, key));
-    const [row] = await tx
-      .select({ version: tickets.version, state: tickets.state })
-      .from(tickets)
-      .where(isIt)
-      .for('update');
-    if (!row) throw new AppError('NOT_FOUND', `ticket ${key}`);
-    if (row.version !== version) throw new AppError('VERSION_STALE', `the ticket is at version ${row.version}`);
+    const row = await lockTicket(tx, principal.tenant, key, version);
     if (isTerminal(row.state)) throw new AppError('CONFLICT', `the ticket is ${row.state}`);
     const now = clock.now();
-    await tx
-      .update(tickets)
-      .set({ updatedAt: now, version: version + 1 })
-      .where(isIt);
+    await touchTicket(tx, row, now);
     const event = { tenant: principal.tenant, ticketKey: key, at: now, actor: principal.user };
     await appendTicketEvent(tx, { ...event, type: kind, reason: note });
     await resetTimers(tx, principal.tenant, [key]);

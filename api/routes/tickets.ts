@@ -28,6 +28,7 @@ import { speechOf } from '../explain/speech.ts';
 import { principalOf } from '../plugins/authentication.ts';
 import { hasAuthorisedQuote } from '../quotes/quotes.ts';
 import { resetTimers } from '../service-levels/timers.ts';
+import { isTicket, lockTicket } from '../tickets/lock-ticket.ts';
 import { newestOutcome } from '../tickets/outcomes.ts';
 import { selectTicket } from '../tickets/read-ticket.ts';
 import { appendTicketEvent } from '../tickets/ticket-events.ts';
@@ -143,7 +144,7 @@ export function registerTickets(app: App, context: RouteContext): void {
     try {
       await database.withTenant(principal, async (tx) => {
         await lockAlarms(tx, [principal.tenant]);
-        const from = await lockTicket(tx, principal, key, version);
+        const { state: from } = await lockTicket(tx, principal.tenant, key, version);
         if (to === 'in_repair') await refuseUnpaid(tx, principal.tenant, key, context.clock.now());
         refuseUnlessAllowed(from, to, principal, (await newestOutcome(tx, principal.tenant, key)) !== undefined);
         const now = context.clock.now();
@@ -173,20 +174,6 @@ export function registerTickets(app: App, context: RouteContext): void {
       throw error;
     }
   }
-}
-
-const isTicket = (tenant: string, key: string) => and(eq(tickets.tenant, tenant), eq(tickets.key, key));
-
-/** State of the ticket, which nobody else may change until the transaction ends. */
-async function lockTicket(tx: Transaction, principal: Principal, key: string, version: number): Promise<TicketState> {
-  const [row] = await tx
-    .select({ state: tickets.state, version: tickets.version })
-    .from(tickets)
-    .where(isTicket(principal.tenant, key))
-    .for('update');
-  if (!row) throw new AppError('NOT_FOUND', `ticket ${key}`);
-  if (row.version !== version) throw new AppError('VERSION_STALE', `the ticket is at version ${row.version}`);
-  return row.state;
 }
 
 /** No billable work without the customer's word. */

@@ -6,9 +6,10 @@ import { type WarrantyNote, warrantyNote, warrantyTerms, warrantyView } from '..
 import { AppError } from '../../contract/kernel/errors.ts';
 import { type Principal, requireAct } from '../accounts/principal.ts';
 import { sqlState, type Transaction } from '../db/database.ts';
-import { tickets, warrantyNotes, warrantyTermsVersions } from '../db/schema.ts';
+import { warrantyNotes, warrantyTermsVersions } from '../db/schema.ts';
 import { speechOf } from '../explain/speech.ts';
 import { principalOf } from '../plugins/authentication.ts';
+import { lockTicket, touchTicket } from '../tickets/lock-ticket.ts';
 import { appendTicketEvent } from '../tickets/ticket-events.ts';
 import { currentTerms, readClaim } from '../warranty/read-claim.ts';
 import { type App, answers, byTicketKey, etagOf, parseEtag, type RouteContext } from './context.ts';
@@ -75,10 +76,7 @@ export function registerWarranty(app: App, { database, clock, announceTicket }: 
     note: WarrantyNote,
   ): Promise<void> {
     const { tenant, user } = principal;
-    const isIt = and(eq(tickets.tenant, tenant), eq(tickets.key, key));
-    const [row] = await tx.select({ version: tickets.version }).from(tickets).where(isIt).for('update');
-    if (!row) throw new AppError('NOT_FOUND', `ticket ${key}`);
-    if (row.version !== version) throw new AppError('VERSION_STALE', `the ticket is at version ${row.version}`);
+    const row = await lockTicket(tx, tenant, key, version);
     const known = await tx
       .select({ note: warrantyNotes.note })
       .from(warrantyNotes)
@@ -93,10 +91,7 @@ export function registerWarranty(app: App, { database, clock, announceTicket }: 
     await tx
       .insert(warrantyNotes)
       .values({ tenant, ticketKey: key, version: known.length + 1, at: now, by: user, note });
-    await tx
-      .update(tickets)
-      .set({ updatedAt: now, version: version + 1 })
-      .where(isIt);
+    await touchTicket(tx, row, now);
     await appendTicketEvent(tx, {
       tenant,
       ticketKey: key,
