@@ -366,6 +366,7 @@ describeOnDatabases('work on alarms', clock, (database) => {
   });
 
   it('lets somebody decide about a group: tickets for all, or one campaign', async () => {
+    await desk.setPolicy({ alarms: { group: { holdBelow: 'critical' } } });
     await desk.apply([1, 2, 3, 4, 5, 6].map((n) => alertOf({ episode: `g${n}`, device: `fridge-${n}`, at: T0 + n })));
     const { items } = (await get<{ items: AlarmGroup[] }>(viewer, '/api/v1/alert-groups?state=open')).body;
     const [group] = items;
