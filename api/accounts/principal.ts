@@ -53,6 +53,16 @@ export function requireAct(principal: Principal, act: Act): void {
   }
 }
 
+/**
+ * For what concerns all centres of a tenant: a user of one of them neither sees nor does it.
+ * @throws AppError FORBIDDEN
+ */
+export function requireWholeTenant(principal: Principal, act: Act): Principal {
+  requireAct(principal, act);
+  if (principal.centre !== undefined) throw new AppError('FORBIDDEN', 'this is for users of the whole tenant');
+  return principal;
+}
+
 /** A session ends after this, however busy it is … */
 export const SESSION_LIFE_MS = 7 * DAY_MS;
 /** … and after this without a request. */

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { alarmGroup, groupDecide } from '../../contract/http/alarms.ts';
 import { page, pageQuery } from '../../contract/http/resources.ts';
 import { AppError } from '../../contract/kernel/errors.ts';
-import { type Principal, requireAct } from '../accounts/principal.ts';
+import { type Principal, requireAct, requireWholeTenant } from '../accounts/principal.ts';
 import { lockAlarms } from '../alerts/alarm-events.ts';
 import { selectGroups } from '../alerts/groups.ts';
 import { alarmGroups } from '../db/alarm-schema.ts';
@@ -45,7 +45,7 @@ export function registerAlertGroups(app: App, context: RouteContext): void {
       },
     },
     async (request) => {
-      const principal = requireWholeTenant(principalOf(request));
+      const principal = requireWholeTenant(principalOf(request), 'read');
       const { limit, cursor, state } = request.query;
       const conditions: SQL[] = [eq(alarmGroups.tenant, principal.tenant)];
       if (state !== undefined) conditions.push(eq(alarmGroups.state, state));
@@ -65,7 +65,7 @@ export function registerAlertGroups(app: App, context: RouteContext): void {
     '/api/v1/alert-groups/:id',
     { schema: { tags: ['alerts'], params: byId, response: answers({ 200: alarmGroup }) } },
     async (request, reply) => {
-      const found = await readOne(requireWholeTenant(principalOf(request)), request.params.id);
+      const found = await readOne(requireWholeTenant(principalOf(request), 'read'), request.params.id);
       return reply.header('etag', etagOf(found.version)).send(found);
     },
   );
@@ -83,7 +83,7 @@ export function registerAlertGroups(app: App, context: RouteContext): void {
       },
     },
     async (request, reply) => {
-      const principal = requireWholeTenant(principalOf(request));
+      const principal = requireWholeTenant(principalOf(request), 'read');
       requireAct(principal, 'manageDevices');
       const { id } = request.params;
       const version = parseEtag(request.headers['if-match']);
@@ -110,9 +110,3 @@ export function registerAlertGroups(app: App, context: RouteContext): void {
 }
 
 const isGroup = (tenant: string, id: string) => and(eq(alarmGroups.tenant, tenant), eq(alarmGroups.id, id));
-
-/** A group is about devices of all centres. */
-function requireWholeTenant(principal: Principal): Principal {
-  if (principal.centre !== undefined) throw new AppError('FORBIDDEN', 'users of one centre do not see groups');
-  return principal;
-}

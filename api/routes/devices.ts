@@ -18,7 +18,7 @@ import {
 import { AppError } from '../../contract/kernel/errors.ts';
 import { clientIdOf, type DeviceRef, deviceId } from '../../contract/kernel/ids.ts';
 import { HOUR_MS } from '../../contract/kernel/time.ts';
-import { type Principal, requireAct } from '../accounts/principal.ts';
+import { type Principal, requireAct, requireWholeTenant } from '../accounts/principal.ts';
 import { hashDeviceSecret, newSecret } from '../accounts/secrets.ts';
 import { sqlState, type Transaction } from '../db/database.ts';
 import { devices, tenants, tickets } from '../db/schema.ts';
@@ -178,7 +178,7 @@ export function registerDevices(app: App, context: RouteContext): void {
       },
     },
     async (request, reply) => {
-      const principal = requireManager(principalOf(request));
+      const principal = requireWholeTenant(principalOf(request), 'manageDevices');
       const ref = { tenant: principal.tenant, device: request.params.id };
       const secret = newSecret();
       const hash = hashDeviceSecret(secret, context.hmacKeys);
@@ -209,7 +209,7 @@ export function registerDevices(app: App, context: RouteContext): void {
       },
     },
     async (request) => {
-      const principal = requireManager(principalOf(request));
+      const principal = requireWholeTenant(principalOf(request), 'manageDevices');
       const { id } = request.params;
       const { centre, reason } = request.body;
       await change(principal, id, 'transferred', async (before, tx) => {
@@ -236,7 +236,7 @@ export function registerDevices(app: App, context: RouteContext): void {
       },
     },
     async (request) => {
-      const principal = requireManager(principalOf(request));
+      const principal = requireWholeTenant(principalOf(request), 'manageDevices');
       const { id } = request.params;
       const nobodyKnows = hashDeviceSecret(newSecret(), context.hmacKeys);
       await change(principal, id, 'decommissioned', async (before, tx) => {
@@ -274,13 +274,6 @@ type LockedDevice = { readonly status: string; readonly centre: string; readonly
 interface DeviceChange {
   readonly set: Partial<typeof devices.$inferInsert>;
   readonly note?: Pick<CustodyNote, 'from' | 'to' | 'reason'>;
-}
-
-/** A user of one centre sees devices through tickets; giving them secrets or owners is not his. */
-function requireManager(principal: Principal): Principal {
-  requireAct(principal, 'manageDevices');
-  if (principal.centre !== undefined) throw new AppError('FORBIDDEN', 'users of one centre do not do this');
-  return principal;
 }
 
 async function lockDevice(tx: Transaction, ref: DeviceRef): Promise<LockedDevice> {

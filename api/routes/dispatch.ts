@@ -23,13 +23,13 @@ import {
   decodeCursor,
   encodeCursor,
   etagOf,
+  ifMatch,
   pageOf,
   parseEtag,
   type RouteContext,
 } from './context.ts';
 
 const byId = z.object({ id: z.string().regex(/^[a-z0-9][a-z0-9-]{0,63}$/, 'lower case letters, digits and dashes') });
-const ifMatch = z.object({ 'if-match': z.string().max(64).optional() });
 const listQuery = pageQuery.extend({ centre: z.string().min(1).max(64).optional() }).strict();
 /** Coordinates come apart, as a query has no objects. */
 const candidateQuery = z

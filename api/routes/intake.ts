@@ -17,7 +17,7 @@ import { lockTicket } from '../tickets/lock-ticket.ts';
 import { selectTicket } from '../tickets/read-ticket.ts';
 import { completeIntake, reportTicket } from '../tickets/report-ticket.ts';
 import { appendTicketEvent } from '../tickets/ticket-events.ts';
-import { type App, answers, byTicketKey, etagOf, parseEtag, type RouteContext } from './context.ts';
+import { type App, answers, byTicketKey, etagOf, ifMatch, parseEtag, type RouteContext } from './context.ts';
 
 const idempotencyHeaders = z.object({ 'idempotency-key': z.string().min(8).max(128).optional() });
 
@@ -66,7 +66,7 @@ export function registerIntake(app: App, { database, clock, announceTicket }: Ro
       schema: {
         tags: ['tickets'],
         params: byTicketKey,
-        headers: z.object({ 'if-match': z.string().max(64).optional() }),
+        headers: ifMatch,
         body: intakeChange,
         response: answers({ 200: ticket }, 409, 412, 428),
       },

@@ -11,7 +11,7 @@ import {
 } from '../../contract/http/resources.ts';
 import { AppError } from '../../contract/kernel/errors.ts';
 import { type IntegrationRef, integrationId, userNameOf } from '../../contract/kernel/ids.ts';
-import { type Principal, requireAct } from '../accounts/principal.ts';
+import { type Principal, requireWholeTenant } from '../accounts/principal.ts';
 import { hashDeviceSecret, newSecret } from '../accounts/secrets.ts';
 import type { Transaction } from '../db/database.ts';
 import { integrations } from '../db/schema.ts';
@@ -49,7 +49,7 @@ export function registerIntegrations(app: App, context: RouteContext): void {
       },
     },
     async (request) => {
-      const principal = requireManager(principalOf(request));
+      const principal = requireWholeTenant(principalOf(request), 'manageTokens');
       const { limit, cursor } = request.query;
       const after = decodeCursor(cursor)?.[1];
       const condition = and(
@@ -72,7 +72,7 @@ export function registerIntegrations(app: App, context: RouteContext): void {
       },
     },
     async (request, reply) => {
-      const principal = requireManager(principalOf(request));
+      const principal = requireWholeTenant(principalOf(request), 'manageTokens');
       const ref = { tenant: principal.tenant, integration: request.body.id };
       const secret = newSecret();
       const made = await database.withTenant(principal, async (tx) => {
@@ -101,7 +101,7 @@ export function registerIntegrations(app: App, context: RouteContext): void {
     app.post(
       `/api/v1/integrations/:id/${act}`,
       { schema: { tags: ['integrations'], params: byId, response: answers({ 200: integration }) } },
-      (request) => change(requireManager(principalOf(request)), request.params.id, { status }),
+      (request) => change(requireWholeTenant(principalOf(request), 'manageTokens'), request.params.id, { status }),
     );
   }
 
@@ -116,7 +116,7 @@ export function registerIntegrations(app: App, context: RouteContext): void {
       },
     },
     async (request, reply) => {
-      const principal = requireManager(principalOf(request));
+      const principal = requireWholeTenant(principalOf(request), 'manageTokens');
       const { id } = request.params;
       const secret = newSecret();
       const secretHash = hashDeviceSecret(secret, context.hmacKeys);
@@ -125,13 +125,6 @@ export function registerIntegrations(app: App, context: RouteContext): void {
       return reply.code(201).send({ ...changed, mqtt: { username, password: secret } });
     },
   );
-}
-
-/** It reads the telemetry of the whole tenant, so nobody of a single centre may make one. */
-function requireManager(principal: Principal): Principal {
-  requireAct(principal, 'manageTokens');
-  if (principal.centre !== undefined) throw new AppError('FORBIDDEN', 'users of one centre do not manage integrations');
-  return principal;
 }
 
 function select(tx: Transaction, condition: ReturnType<typeof and>, limit: number) {

@@ -18,6 +18,7 @@ import {
   decodeCursor,
   encodeCursor,
   etagOf,
+  ifMatch,
   pageOf,
   parseEtag,
   type RouteContext,
@@ -32,7 +33,7 @@ export function registerOutcomes(app: App, { database, clock, announceTicket }: 
       schema: {
         tags: ['tickets'],
         params: byTicketKey,
-        headers: z.object({ 'if-match': z.string().max(64).optional() }),
+        headers: ifMatch,
         body: outcomeReport,
         response: answers({ 200: ticketOutcome }, 409, 412, 428),
       },

@@ -15,7 +15,7 @@ import {
 import { AppError } from '../../contract/kernel/errors.ts';
 import { clientIdOf, type DeviceRef, deviceId, parseClientId } from '../../contract/kernel/ids.ts';
 import { DAY_MS } from '../../contract/kernel/time.ts';
-import { type Principal, requireAct } from '../accounts/principal.ts';
+import { type Principal, requireWholeTenant } from '../accounts/principal.ts';
 import { hashDeviceSecret, hashToken, newSecret } from '../accounts/secrets.ts';
 import { custody, devices, provisioning } from '../db/schema.ts';
 import { claimDevice } from '../devices/claim.ts';
@@ -68,14 +68,14 @@ export function registerProvisioning(app: App, context: RouteContext): void {
   app.get(
     '/api/v1/provisioning',
     { schema: { tags: ['provisioning'], response: answers({ 200: provisioningAnswer }) } },
-    (request) => readRules(requireManager(principalOf(request))),
+    (request) => readRules(requireWholeTenant(principalOf(request), 'manageDevices')),
   );
 
   app.put(
     '/api/v1/provisioning',
     { schema: { tags: ['provisioning'], body: provisioningChange, response: answers({ 200: provisioningAnswer }) } },
     async (request) => {
-      const principal = requireManager(principalOf(request));
+      const principal = requireWholeTenant(principalOf(request), 'manageDevices');
       const { mode, models, centre, maxDevices } = request.body;
       const rules = { mode, models, centre: centre ?? null, maxDevices, updatedAt: clock.now() };
       await database.withTenant(principal, async (tx) => {
@@ -100,7 +100,7 @@ export function registerProvisioning(app: App, context: RouteContext): void {
       },
     },
     async (request, reply) => {
-      const principal = requireManager(principalOf(request));
+      const principal = requireWholeTenant(principalOf(request), 'manageDevices');
       const claim = CLAIM_PREFIX + newSecret();
       const expiresAt = clock.now() + request.body.days * DAY_MS;
       await database.withTenant(principal, async (tx) => {
@@ -205,12 +205,6 @@ export function registerProvisioning(app: App, context: RouteContext): void {
       );
     },
   );
-}
-
-function requireManager(principal: Principal): Principal {
-  requireAct(principal, 'manageDevices');
-  if (principal.centre !== undefined) throw new AppError('FORBIDDEN', 'users of one centre do not provision devices');
-  return principal;
 }
 
 function credentialsOf(ref: DeviceRef, password: string): z.infer<typeof deviceCredentials> {

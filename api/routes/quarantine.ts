@@ -13,7 +13,7 @@ import {
 } from '../../contract/http/resources.ts';
 import { AppError, ERRORS, type ErrorCode } from '../../contract/kernel/errors.ts';
 import type { ReplayRequest, ReplayResult } from '../../contract/ports/replay.ts';
-import { type Principal, requireAct } from '../accounts/principal.ts';
+import { type Principal, requireWholeTenant } from '../accounts/principal.ts';
 import type { Transaction } from '../db/database.ts';
 import { devices, quarantine } from '../db/schema.ts';
 import { principalOf } from '../plugins/authentication.ts';
@@ -97,7 +97,7 @@ export function registerQuarantine(app: App, context: RouteContext): void {
       },
     },
     async (request) => {
-      const principal = requireManager(principalOf(request));
+      const principal = requireWholeTenant(principalOf(request), 'manageDevices');
       const { id } = request.params;
       const [found] = await pending(principal, [eq(quarantine.id, id)], 1, false);
       if (!found) throw new AppError('NOT_FOUND', `quarantine entry ${id}`);
@@ -120,7 +120,7 @@ export function registerQuarantine(app: App, context: RouteContext): void {
       },
     },
     async (request) => {
-      const principal = requireManager(principalOf(request));
+      const principal = requireWholeTenant(principalOf(request), 'manageDevices');
       const { device, reason, limit, cursor } = request.body;
       const conditions = those({ device, reason });
       const after = decodeCursor(cursor);
@@ -188,13 +188,6 @@ const those = ({ device, reason }: { device: string | undefined; reason: string 
   ...(device === undefined ? [] : [eq(quarantine.device, device)]),
   ...(reason === undefined ? [] : [eq(quarantine.reason, reason)]),
 ];
-
-/** It puts data into devices' histories: for those who manage all devices of the tenant. */
-function requireManager(principal: Principal): Principal {
-  requireAct(principal, 'manageDevices');
-  if (principal.centre !== undefined) throw new AppError('FORBIDDEN', 'users of one centre do not replay');
-  return principal;
-}
 
 function selectRows(tx: Transaction, principal: Principal, ids: readonly string[]): Promise<Row[]> {
   const isOne = sql`${quarantine.id} = ANY(${sql.param([...ids])}::text[])`;

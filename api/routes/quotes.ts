@@ -10,9 +10,8 @@ import { isTerminal } from '../desk/transitions.ts';
 import { principalOf } from '../plugins/authentication.ts';
 import { findByLink, selectQuotes, sendQuote, takeAnswer, viewOf } from '../quotes/quotes.ts';
 import { lockTicket, touchTicket } from '../tickets/lock-ticket.ts';
-import { type App, answers, byTicketKey, etagOf, parseEtag, type RouteContext } from './context.ts';
+import { type App, answers, byTicketKey, etagOf, ifMatch, parseEtag, type RouteContext } from './context.ts';
 
-const ifMatch = z.object({ 'if-match': z.string().max(64).optional() });
 const byVersion = byTicketKey.extend({ version: z.coerce.number().int().min(1).max(10_000) });
 /** A header, because addresses stand in logs of whatever lies between. */
 const linkHeader = z.object({ 'presage-link': z.string().min(20).max(64) });

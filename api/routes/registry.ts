@@ -23,10 +23,9 @@ import type { RegistryMove } from '../registry/decide.ts';
 import { type EntryRow, selectHistory, viewEntries, visibleTo } from '../registry/entries.ts';
 import { moveVersion, registerVersion } from '../registry/moves.ts';
 import { exposureFrom, recordOf, selectShadowAlerts } from '../registry/record.ts';
-import { type App, answers, decodeCursor, encodeCursor, pageOf, type RouteContext } from './context.ts';
+import { type App, answers, decodeCursor, encodeCursor, ifMatch, pageOf, type RouteContext } from './context.ts';
 
 const byId = z.object({ id: z.uuid() });
-const ifMatch = z.object({ 'if-match': z.string().max(64).optional() });
 /** Path of each move. */
 const MOVES = {
   promote: 'promote',

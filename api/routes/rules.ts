@@ -39,13 +39,13 @@ import {
   decodeCursor,
   encodeCursor,
   etagOf,
+  ifMatch,
   pageOf,
   parseEtag,
   type RouteContext,
 } from './context.ts';
 
 const byId = z.object({ id: ruleId });
-const ifMatch = z.object({ 'if-match': z.string().max(64).optional() });
 const MAX_TRIED_RANGE_MS = 31 * DAY_MS;
 const MAX_TRIALS_PER_TENANT = 2;
 

@@ -2,8 +2,7 @@
 import { and, desc, eq, gte, sql } from 'drizzle-orm';
 import { z } from 'zod';
 import { page, pageQuery, type SecurityEventEntry, securityEvent } from '../../contract/http/resources.ts';
-import { AppError } from '../../contract/kernel/errors.ts';
-import { type Principal, requireAct } from '../accounts/principal.ts';
+import { requireWholeTenant } from '../accounts/principal.ts';
 import { securityEvents } from '../db/schema.ts';
 import { principalOf } from '../plugins/authentication.ts';
 import { type App, answers, decodeCursor, encodeCursor, pageOf, type RouteContext } from './context.ts';
@@ -30,7 +29,7 @@ export function registerSecurityEvents(app: App, { database }: RouteContext): vo
       },
     },
     async (request) => {
-      const principal = requireManager(principalOf(request));
+      const principal = requireWholeTenant(principalOf(request), 'manageDevices');
       const { limit, cursor, device, kind, since } = request.query;
       const { tenant, id, minute, lastAt } = securityEvents;
       const after = decodeCursor(cursor);
@@ -52,12 +51,6 @@ export function registerSecurityEvents(app: App, { database }: RouteContext): vo
       return pageOf(rows, limit, entryOf, (row) => encodeCursor(row.minute, row.id));
     },
   );
-}
-
-function requireManager(principal: Principal): Principal {
-  requireAct(principal, 'manageDevices');
-  if (principal.centre !== undefined) throw new AppError('FORBIDDEN', 'users of one centre do not see security events');
-  return principal;
 }
 
 function entryOf(row: typeof securityEvents.$inferSelect): SecurityEventEntry {

@@ -3,7 +3,7 @@ import { and, asc, eq } from 'drizzle-orm';
 import { z } from 'zod';
 import { contactNote, type ServiceLevelsView, serviceLevelsView } from '../../contract/http/service-levels.ts';
 import { AppError } from '../../contract/kernel/errors.ts';
-import { type Principal, requireAct } from '../accounts/principal.ts';
+import { type Principal, requireAct, requireWholeTenant } from '../accounts/principal.ts';
 import { sqlState, type Transaction } from '../db/database.ts';
 import { centres, serviceLevelPolicies, serviceTimers } from '../db/schema.ts';
 import { officeHours, workingCalendar } from '../desk/service-levels/calendar.ts';
@@ -15,11 +15,10 @@ import { currentPolicy, loadClocks } from '../service-levels/load.ts';
 import { resetTimers, resetTimersOfCentre } from '../service-levels/timers.ts';
 import { lockTicket, touchTicket } from '../tickets/lock-ticket.ts';
 import { appendTicketEvent } from '../tickets/ticket-events.ts';
-import { type App, answers, byTicketKey, etagOf, parseEtag, type RouteContext } from './context.ts';
+import { type App, answers, byTicketKey, etagOf, ifMatch, parseEtag, type RouteContext } from './context.ts';
 
 const whyQuery = z.strictObject({ why: z.enum(CLOCK_IDS).optional() });
 const byCentre = z.object({ id: z.string().min(1).max(64) });
-const ifMatch = z.object({ 'if-match': z.string().max(64).optional() });
 const policyAnswer = z.object({ version: z.number().int(), policy: serviceLevelPolicy });
 const UNIQUE_VIOLATION = '23505';
 /** Lines that a person reads; a target a year ahead has hundreds. */
@@ -110,7 +109,7 @@ export function registerServiceLevels(app: App, { database, clock, announceTicke
       },
     },
     async (request, reply) => {
-      const principal = requireManager(principalOf(request));
+      const principal = requireWholeTenant(principalOf(request), 'manageDevices');
       const version = parseEtag(request.headers['if-match']);
       await database.withTenant(principal, (tx) => savePolicy(tx, principal, version, request.body));
       return reply.header('etag', etagOf(version + 1)).send({ version: version + 1, policy: request.body });
@@ -162,7 +161,7 @@ export function registerServiceLevels(app: App, { database, clock, announceTicke
       },
     },
     async (request, reply) => {
-      const principal = requireManager(principalOf(request));
+      const principal = requireWholeTenant(principalOf(request), 'manageDevices');
       const { id } = request.params;
       const version = parseEtag(request.headers['if-match']);
       await database.withTenant(principal, async (tx) => {
@@ -182,13 +181,6 @@ export function registerServiceLevels(app: App, { database, clock, announceTicke
       return reply.header('etag', etagOf(version + 1)).send(request.body);
     },
   );
-}
-
-/** Promises bind the whole tenant: nobody of a single centre makes them. */
-function requireManager(principal: Principal): Principal {
-  requireAct(principal, 'manageDevices');
-  if (principal.centre !== undefined) throw new AppError('FORBIDDEN', 'this takes a manager of the whole tenant');
-  return principal;
 }
 
 async function selectCalendar(tx: Transaction, principal: Principal, id: string) {

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { page, pageQuery, signInLink, type User, user, userChange, userCreate } from '../../contract/http/resources.ts';
 import { AppError } from '../../contract/kernel/errors.ts';
 import { createOwnerLink, OWNER_LINK_LIFE_MS } from '../accounts/owner-links.ts';
-import { type Principal, requireAct } from '../accounts/principal.ts';
+import { type Principal, requireWholeTenant } from '../accounts/principal.ts';
 import { sqlState, type Transaction } from '../db/database.ts';
 import { sessions, users } from '../db/schema.ts';
 import { requireCentre } from '../devices/device-view.ts';
@@ -20,7 +20,7 @@ export function registerUsers(app: App, { database, clock, publicUrl }: RouteCon
     '/api/v1/users',
     { schema: { tags: ['accounts'], querystring: pageQuery.strict(), response: answers({ 200: page(user) }) } },
     async (request) => {
-      const principal = requireAdmin(principalOf(request));
+      const principal = requireWholeTenant(principalOf(request), 'manageUsers');
       const { limit, cursor } = request.query;
       const afterId = decodeCursor(cursor)?.[1];
       const after = afterId === undefined ? undefined : gt(users.id, afterId);
@@ -38,7 +38,7 @@ export function registerUsers(app: App, { database, clock, publicUrl }: RouteCon
     '/api/v1/users',
     { schema: { tags: ['accounts'], body: userCreate, response: answers({ 201: user }, 409) } },
     async (request, reply) => {
-      const principal = requireAdmin(principalOf(request));
+      const principal = requireWholeTenant(principalOf(request), 'manageUsers');
       const { id, role, centre } = request.body;
       try {
         await database.withTenant(principal, async (tx) => {
@@ -62,7 +62,7 @@ export function registerUsers(app: App, { database, clock, publicUrl }: RouteCon
     '/api/v1/users/:id',
     { schema: { tags: ['accounts'], params: byId, body: userChange, response: answers({ 200: user }, 409) } },
     async (request) => {
-      const principal = requireAdmin(principalOf(request));
+      const principal = requireWholeTenant(principalOf(request), 'manageUsers');
       const { id } = request.params;
       const { role, centre, disabled } = request.body;
       const changed = await database.withTenant(principal, async (tx) => {
@@ -101,7 +101,7 @@ export function registerUsers(app: App, { database, clock, publicUrl }: RouteCon
       },
     },
     async (request, reply) => {
-      const principal = requireAdmin(principalOf(request));
+      const principal = requireWholeTenant(principalOf(request), 'manageUsers');
       const { id } = request.params;
       const found = await database.withTenant(principal, (tx) => requireUser(tx, principal, id));
       if (found.disabled) throw new AppError('CONFLICT', `user ${id} is disabled`);
@@ -110,13 +110,6 @@ export function registerUsers(app: App, { database, clock, publicUrl }: RouteCon
       return reply.code(201).send({ url: `${publicUrl()}/#link=${link}`, expiresAt });
     },
   );
-}
-
-/** An admin of one centre would reach beyond it here. */
-function requireAdmin(principal: Principal): Principal {
-  requireAct(principal, 'manageUsers');
-  if (principal.centre !== undefined) throw new AppError('FORBIDDEN', 'users of one centre do not manage users');
-  return principal;
 }
 
 const isUser = (principal: Principal, id: string) => and(eq(users.tenant, principal.tenant), eq(users.id, id));

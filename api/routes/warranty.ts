@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { speechQuery } from '../../contract/http/explanation.ts';
 import { type WarrantyNote, warrantyNote, warrantyTerms, warrantyView } from '../../contract/http/warranty.ts';
 import { AppError } from '../../contract/kernel/errors.ts';
-import { type Principal, requireAct } from '../accounts/principal.ts';
+import { type Principal, requireAct, requireWholeTenant } from '../accounts/principal.ts';
 import { sqlState, type Transaction } from '../db/database.ts';
 import { warrantyNotes, warrantyTermsVersions } from '../db/schema.ts';
 import { speechOf } from '../explain/speech.ts';
@@ -12,9 +12,8 @@ import { principalOf } from '../plugins/authentication.ts';
 import { lockTicket, touchTicket } from '../tickets/lock-ticket.ts';
 import { appendTicketEvent } from '../tickets/ticket-events.ts';
 import { currentTerms, readClaim } from '../warranty/read-claim.ts';
-import { type App, answers, byTicketKey, etagOf, parseEtag, type RouteContext } from './context.ts';
+import { type App, answers, byTicketKey, etagOf, ifMatch, parseEtag, type RouteContext } from './context.ts';
 
-const ifMatch = z.object({ 'if-match': z.string().max(64).optional() });
 const termsAnswer = z.object({ version: z.number().int(), terms: warrantyTerms });
 const UNIQUE_VIOLATION = '23505';
 
@@ -125,7 +124,7 @@ export function registerWarranty(app: App, { database, clock, announceTicket }: 
     },
     async (request, reply) => {
       const principal = principalOf(request);
-      requireManager(principal);
+      requireWholeTenant(principal, 'manageDevices');
       const version = parseEtag(request.headers['if-match']);
       await database.withTenant(principal, async (tx) => {
         const current = await currentTerms(tx, principal.tenant);
@@ -150,11 +149,6 @@ export function registerWarranty(app: App, { database, clock, announceTicket }: 
       return reply.header('etag', etagOf(version + 1)).send({ version: version + 1, terms: request.body });
     },
   );
-}
-
-function requireManager(principal: Principal): void {
-  requireAct(principal, 'manageDevices');
-  if (principal.centre !== undefined) throw new AppError('FORBIDDEN', 'this takes a manager of the whole tenant');
 }
 
 /** Goodwill costs money, and an appeal is judged by somebody else than who refused: both take a manager. */
