@@ -2,13 +2,15 @@
  * Whether a rule means something for the devices it is about: signals, their types and units, components, failure modes and
  * zones are looked up in what is known of the models. What is found is the binding, from which alone the rule is run.
  */
+
+import { isTimeZone } from '../../contract/kernel/zone.ts';
 import type { RuleBinding, RuleModelSignals, RuleProblem } from '../../contract/ports/rules.ts';
 import type { Condition, Name, Quantity, Release, Rule, Scope } from './ast.ts';
 import { problemAt } from './cursor.ts';
 import { nearestName } from './names.ts';
 import { parseRule } from './parse.ts';
 import { printRule } from './print.ts';
-import { isZone, knownZones } from './schedule.ts';
+import { knownZones } from './schedule.ts';
 import { nameText } from './tokens.ts';
 import { compatibleUnits, convert, convertDifference, knownUnits } from './units.ts';
 
@@ -231,7 +233,7 @@ class Check {
   }
 
   #checkZone(zone: string, at: number): void {
-    if (isZone(zone)) return;
+    if (isTimeZone(zone)) return;
     const start = Math.max(at, this.#text.indexOf(zone, at));
     this.#problem(
       start,

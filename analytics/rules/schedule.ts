@@ -22,21 +22,11 @@ export interface Calendar {
   at(time: number): Window;
 }
 
-/** Whether the platform knows the zone. */
-export function isZone(zone: string): boolean {
-  try {
-    // Offsets such as +02:00 are no zones: they know no daylight saving.
-    return /^[A-Za-z]/.test(zone) && new Intl.DateTimeFormat('en-US', { timeZone: zone }) !== undefined;
-  } catch {
-    return false; // RangeError: that is the answer.
-  }
-}
-
 export function knownZones(): string[] {
   return Intl.supportedValuesOf('timeZone');
 }
 
-/** @throws RangeError when the zone is unknown; check with {@link isZone} first */
+/** @throws RangeError when the zone is unknown; check with `isTimeZone` first */
 export function createCalendar(schedule: Schedule): Calendar {
   const offsetAt = offsetsOf(schedule.zone);
   let known: { from: number; window: Window } | undefined;

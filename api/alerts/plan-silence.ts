@@ -3,8 +3,9 @@ import type { z } from 'zod';
 import type { maintenanceCreate, outOfServiceCreate, WeeklySchedule } from '../../contract/http/alarms.ts';
 import { AppError } from '../../contract/kernel/errors.ts';
 import { DAY_MS, HOUR_MS, MINUTE_MS } from '../../contract/kernel/time.ts';
+import { isTimeZone } from '../../contract/kernel/zone.ts';
 import type { AlarmPolicy } from '../desk/alarm-policy.ts';
-import { longestSpanMs, nextSpan, type Span, timeZoneProblem } from '../desk/schedule.ts';
+import { longestSpanMs, nextSpan, type Span } from '../desk/schedule.ts';
 import { invalidField } from '../plugins/problems.ts';
 
 export interface SilencePlan {
@@ -70,8 +71,11 @@ function weeklyOf(body: Maintenance, policy: AlarmPolicy, now: number): WeeklySc
     throw invalidField('body.weekly', 'a weekly window has its own times; leave `from` and `until` out');
   }
   if (!body.weekly) throw invalidField('body.weekly', 'is missing');
-  const problem = timeZoneProblem(body.weekly.timeZone);
-  if (problem) throw invalidField('body.weekly.timeZone', problem);
+  const { timeZone } = body.weekly;
+  if (!isTimeZone(timeZone)) {
+    const problem = `there is no time zone ${timeZone}; expected a name such as Europe/Berlin, or UTC`;
+    throw invalidField('body.weekly.timeZone', problem);
+  }
   const last = Date.parse(body.weekly.last);
   if (last > now + policy.recurrenceMaxDays * DAY_MS) {
     throw new AppError('REQUEST_NOT_ALLOWED', `a weekly window ends after ${policy.recurrenceMaxDays} days at most`);

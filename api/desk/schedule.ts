@@ -10,19 +10,6 @@ export interface Span {
   readonly until: number;
 }
 
-/** @returns the reason why this is no time zone by name, or `undefined` when it is one */
-export function timeZoneProblem(timeZone: string): string | undefined {
-  // An offset knows no summer time; a name does.
-  if (timeZone !== 'UTC' && !timeZone.includes('/')) return 'expected a name such as Europe/Berlin, or UTC';
-  try {
-    new Intl.DateTimeFormat('en-US', { timeZone });
-    return undefined;
-  } catch {
-    // RangeError is how Intl says that it does not know a zone.
-    return `there is no time zone ${timeZone}`;
-  }
-}
-
 /**
  * The first time of the schedule that ends after `after`, or `undefined` when none starts up to `last` any more.
  * @example nextSpan({ timeZone: 'UTC', days: [7], from: '22:00', to: '02:00', last: Infinity }, 0) // Sunday 4 January 1970

@@ -3,6 +3,7 @@
  * way, and the text in the language that was asked for.
  */
 import { z } from 'zod';
+import { isTimeZone } from '../kernel/zone.ts';
 
 /** Languages that people are spoken to in; the first is used when none of them was asked for. */
 export const LANGUAGES = ['en', 'zh-CN'] as const;
@@ -62,15 +63,6 @@ export const explanation = z.object({
   lines: z.array(explanationLine),
 });
 export type Explanation = z.infer<typeof explanation>;
-
-function isTimeZone(name: string): boolean {
-  try {
-    return Intl.DateTimeFormat('en', { timeZone: name }) !== undefined;
-  } catch {
-    // RangeError is how Intl says that it knows no such zone.
-    return false;
-  }
-}
 
 /** How somebody wants to be spoken to. Without `lang` the `Accept-Language` of the request decides. */
 export const speechQuery = z.object({

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { AppError } from '../../../contract/kernel/errors.ts';
+import { isTimeZone } from '../../../contract/kernel/zone.ts';
 
 export const WEEKDAYS = ['monday', 'tuesday', 'wednesday', 'thursday', 'friday', 'saturday', 'sunday'] as const;
 export type Weekday = (typeof WEEKDAYS)[number];
@@ -14,7 +15,7 @@ const localDate = z.iso.date();
 const zoneName = z
   .string()
   .max(64)
-  .refine(isZone, 'no time zone of that name; write for example Europe/Berlin, or UTC');
+  .refine(isTimeZone, 'no time zone of that name; write for example Europe/Berlin, or UTC');
 
 /** From … to on the wall clock of one day; `to` is not part of it. */
 const interval = z
@@ -49,16 +50,6 @@ export function parseCalendar(document: unknown): WorkingCalendar {
   if (parsed.success) return parsed.data;
   const first = parsed.error.issues[0];
   throw new AppError('CONFIG_INVALID', `calendar.${first?.path.join('.') ?? ''}: ${first?.message ?? 'invalid'}`);
-}
-
-function isZone(zone: string): boolean {
-  if (zone !== 'UTC' && !zone.includes('/')) return false;
-  try {
-    new Intl.DateTimeFormat('en-US', { timeZone: zone });
-    return true;
-  } catch {
-    return false; // RangeError is how Intl says that it knows no such zone.
-  }
 }
 
 function areApart(intervals: readonly WorkingInterval[]): boolean {
